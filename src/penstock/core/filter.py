@@ -1,0 +1,1 @@
+"""Filters: which events a subscription wants."""

@@ -1,0 +1,209 @@
+"""The joints between the rooms: what a source, a log, a state, a runtime and a batch system must do.
+
+Each has a fake and a conformance suite in ``penstock.testing``. Implementations are named by the
+entry-point groups ``penstock.<room>`` and imported only when the settings name them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any, Protocol
+
+from msgspec import Raw, Struct
+
+from penstock.core.event import Event
+from penstock.core.function import Function
+from penstock.core.job import Job, JobNotice
+from penstock.core.rows import DeadLetter, FileState, Row
+
+
+class Record(Struct, frozen=True):
+    """An event at its place in the log.
+
+    Attributes:
+        partition: From 0.
+        offset: Position in the partition, from 0, without gaps.
+        appended_ns: The log's own time, POSIX nanoseconds, never falling within a partition.
+        event: The event.
+    """
+
+    partition: int
+    offset: int
+    appended_ns: int
+    event: Event
+
+
+class Cursor(Struct, frozen=True):
+    """A position in the log: the next offset wanted, per partition. Its text is opaque to users."""
+
+    offsets: tuple[int, ...]
+
+
+class Log(Protocol):
+    """The durable, ordered record of all events."""
+
+    async def append(self, events: Sequence[Event], *, durable: bool = True) -> Sequence[Record]:
+        """Append ``events`` in order and return their records.
+
+        With ``durable`` it returns once they are on disk; only then may a source be acknowledged or
+        a function be started. Without, they are in order and visible to followers at once, and on
+        disk with the next durable append or ``sync``.
+
+        Raises:
+            Unavailable: Nothing was appended (disk full, broker away); try again later.
+        """
+
+    async def sync(self) -> None:
+        """Return once everything appended so far is on disk."""
+
+    def follow(self, start: Cursor) -> AsyncIterator[Sequence[Record]]:
+        """Yield what is appended from ``start`` on, in batches, and wait for more.
+
+        It never ends by itself; cancel it.
+
+        Raises:
+            Trimmed: Retention has removed ``start``.
+        """
+
+    def end(self) -> Cursor:
+        """Return the position behind the last record."""
+
+
+class State(Protocol):
+    """The memory of decisions, runs, files and definitions: one database, one writer."""
+
+    def put(self, *rows: Row) -> None:
+        """Stage rows (insert or replace by key). Reads through this object see them at once."""
+
+    async def commit(self) -> None:
+        """Return once every row staged so far is on disk, in one transaction with the cursor."""
+
+    def file(self, storage: str, path: bytes) -> FileState | None:
+        """Return the ledger's row of a path, staged ones included. Microseconds; never waits for the disk."""
+
+    def files(self, storage: str, folder: bytes) -> AsyncIterator[FileState]:
+        """Yield the ledger's rows below ``folder`` (present ones only), in the order of their paths."""
+
+
+class Ledger(Protocol):
+    """What a file source needs of the state."""
+
+    def file(self, storage: str, path: bytes) -> FileState | None:
+        """Return the last known state of a path, or None."""
+
+    def put(self, *rows: Row) -> None:
+        """Stage new knowledge; it is committed together with the cursor behind the event."""
+
+    def files(self, storage: str, folder: bytes) -> AsyncIterator[FileState]:
+        """Yield what is known and present below ``folder``, by path."""
+
+
+class Source(Protocol):
+    """Turns notices of an outside system into events."""
+
+    name: str
+
+    def events(self) -> AsyncIterator[Sequence[Event]]:
+        """Yield batches of new events as they happen: all that is ready now, never waiting to fill up.
+
+        The consumer appends a batch durably before it asks for the next one; asking is the
+        acknowledgement. It never ends by itself; cancel it. Notices that cannot be read go to
+        the ``dead_letter`` callable that the constructor took, and do not stop the stream.
+
+        Raises:
+            Unavailable: The outside system is away; call again after ``retry_after_s``.
+            Refused: It can never work like this (a folder on NFS, say); the message says why.
+        """
+
+    async def close(self) -> None:
+        """Let go of the outside system."""
+
+
+DeadLetterSink = Callable[[DeadLetter], None]
+
+
+class Invocation(Struct, frozen=True, kw_only=True):
+    """One call of a function.
+
+    Attributes:
+        key: ``run/step/item/attempt``; unique among those in flight.
+        function: What to call.
+        params: The self-sufficient event: a JSON object, encoded.
+        scratch: Set by the runtime when the call starts; where the function writes.
+    """
+
+    key: str
+    function: Function
+    params: bytes
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """How an invocation ended.
+
+    Attributes:
+        key: Of the invocation.
+        result: The JSON object it answered, or None if it failed.
+        error: What went wrong, in words a scientist can act on; None if it succeeded.
+        retryable: Whether the same call may succeed later (a lost worker: yes; a limit: no).
+        scratch: Folder with what it wrote; the caller publishes or removes it, then ``release``s.
+        files: Names of the files in ``scratch``, relative, sorted; None if there are none.
+        log: ``file:start:end`` of what it printed.
+        started_ns: POSIX time at which the worker got it.
+        ended_ns: POSIX time at which its answer came.
+    """
+
+    key: str
+    result: Raw | None = None
+    error: str | None = None
+    retryable: bool = True
+    scratch: str = ""
+    files: tuple[str, ...] | None = None
+    log: str = ""
+    started_ns: int = 0
+    ended_ns: int = 0
+
+
+class Runtime(Protocol):
+    """Calls functions. One per kind of runtime; the pool of warm workers is the built-in one."""
+
+    def invoke(self, invocation: Invocation) -> None:
+        """Start the call now, or as soon as a worker is free. Never blocks, never raises for the
+        function's sake: how it ended is told to the ``answered`` callable the constructor took,
+        exactly once per key, from the event loop's thread."""
+
+    def stop(self, key: str) -> None:
+        """End this call; its answer comes as an error. Unknown keys are ignored."""
+
+    def release(self, answer: Answer) -> None:
+        """Say that the answer's scratch folder is empty again, so that its worker may be reused."""
+
+    async def close(self) -> None:
+        """End every worker, with its whole process tree."""
+
+
+class BatchSystem(Protocol):
+    """Runs jobs on a farm. Ends are pushed to the ``noticed`` callable the constructor took."""
+
+    async def submit(self, job: Job) -> str:
+        """Queue the job and return the system's own id for it.
+
+        A name that is already queued, running or ended makes no second job.
+
+        Raises:
+            Refused: The system will never take this job (asks for more cores than there are).
+            Unavailable: Not now.
+        """
+
+    async def cancel(self, name: str) -> None:
+        """End the job if it has not ended. Unknown names are ignored."""
+
+    async def reconcile(self, names: Sequence[str]) -> dict[str, JobNotice]:
+        """Return what the system knows of these jobs; unknown ones are absent. Asked after a restart."""
+
+    async def close(self) -> None:
+        """Let go; jobs of an outside system go on, local ones end."""
+
+
+JobSink = Callable[[JobNotice], None]
+AnswerSink = Callable[[Answer], None]
+JSON = dict[str, Any]

@@ -1,0 +1,204 @@
+"""What state remembers: one frozen record per row, keyed by its first fields.
+
+Rooms hand these to ``ports.State``; no room knows the database. Every row that belongs
+to somebody carries the tenant. See ``design: log is the truth``: each of these rows but
+definitions can be derived again from the log since the last committed cursor.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+
+class CursorRow(Struct, frozen=True):
+    """How far a reader has folded a partition: ``offset`` is the next record wanted."""
+
+    reader: str
+    partition: int
+    offset: int
+
+
+class Outcome(StrEnum):
+    """What was decided for one event and one trigger."""
+
+    MATCHED = "matched"
+    DUPLICATE = "duplicate"
+    HELD = "held"
+    REFUSED = "refused"
+    LOOP = "loop"
+    PAUSED = "paused"
+
+
+class Decision(Struct, frozen=True, kw_only=True):
+    """What was decided for one event and one trigger, and the run it started."""
+
+    event_id: str
+    trigger: str
+    tenant: str
+    offset: int
+    subject: str
+    outcome: Outcome
+    run: str = ""
+    reason: str = ""
+    at_ns: int = 0
+
+
+class RunRow(Struct, frozen=True, kw_only=True):
+    """A run as it stands; ``snapshot`` is ``core.run.Run`` in JSON."""
+
+    id: str
+    tenant: str
+    workflow: str
+    trigger: str
+    event_id: str
+    subject: str
+    phase: str
+    started_ns: int
+    ended_ns: int
+    error: str = ""
+    snapshot: bytes = b""
+
+
+class AttemptRow(Struct, frozen=True, kw_only=True):
+    """One try of one step (or of one item of a map, else ``item`` is -1).
+
+    ``log`` is ``file:start:end``, the bytes of the log file that this try wrote.
+    ``outputs`` is a JSON list of published paths.
+    """
+
+    run: str
+    step: str
+    item: int
+    attempt: int
+    tenant: str
+    phase: str
+    function: str
+    place: str = ""
+    started_ns: int = 0
+    ended_ns: int = 0
+    error: str = ""
+    result: bytes = b""
+    outputs: str = "[]"
+    log: str = ""
+
+
+class FileState(Struct, frozen=True, kw_only=True):
+    """The ledger's last knowledge of a path; ``generation`` counts its contents from 1."""
+
+    storage: str
+    path: bytes
+    generation: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    present: bool
+    event_id: str = ""
+
+
+class Seen(Struct, frozen=True):
+    """An event id taken in from outside, kept as long as the log is."""
+
+    source: str
+    event_id: str
+    offset: int
+
+
+class Intent(Struct, frozen=True, kw_only=True):
+    """Moves that publish one attempt's outputs; durable before the first move.
+
+    ``moves`` is a JSON list of ``[from, to]``; ``answer`` the attempt's outcome, emitted when done.
+    """
+
+    key: str
+    run: str
+    tenant: str
+    moves: bytes
+    answer: bytes
+    done: bool = False
+
+
+class OutputRow(Struct, frozen=True, kw_only=True):
+    """Who published a path last: the subject and generation of the input it was made from."""
+
+    path: str
+    tenant: str
+    run: str
+    subject: str
+    workflow: str
+    offset: int
+    published_ns: int
+
+
+class TimerRow(Struct, frozen=True, kw_only=True):
+    """A deadline that survives a restart; ``fact`` is JSON, sent when ``due_ns`` has come."""
+
+    id: str
+    run: str
+    due_ns: int
+    fact: bytes
+    done: bool = False
+
+
+class DeadLetterKind(StrEnum):
+    """What ended up as a dead letter."""
+
+    NOTICE = "notice"
+    """Something a source could not read."""
+    EVENT = "event"
+    """Something sent in that is no event."""
+    STEP = "step"
+    """A step that ran out of tries."""
+    LOOP = "loop"
+    """An event that a ring of triggers raised."""
+
+
+class DeadLetter(Struct, frozen=True, kw_only=True):
+    """What could not be processed, with its reason, for a person to see and replay."""
+
+    id: str
+    tenant: str
+    kind: str
+    subject: str
+    reason: str
+    body: bytes
+    run: str = ""
+    at_ns: int = 0
+    state: str = "open"
+
+
+class DefinitionKind(StrEnum):
+    """What a definition defines."""
+
+    FUNCTION = "function"
+    WORKFLOW = "workflow"
+    TRIGGER = "trigger"
+
+
+class Definition(Struct, frozen=True, kw_only=True):
+    """A function, workflow or trigger at one version (0 for triggers), as JSON in ``body``."""
+
+    kind: str
+    tenant: str
+    name: str
+    version: int
+    body: bytes
+    deployed_ns: int
+    active: bool = True
+
+
+Row = (
+    CursorRow
+    | Decision
+    | RunRow
+    | AttemptRow
+    | FileState
+    | Seen
+    | Intent
+    | OutputRow
+    | TimerRow
+    | DeadLetter
+    | Definition
+)

@@ -1,0 +1,1 @@
+"""An event to a user's function: environments, warm workers, limits."""

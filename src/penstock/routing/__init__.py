@@ -1,0 +1,1 @@
+"""An event in, the subscriptions that match it out."""

@@ -1,0 +1,1 @@
+"""Outside notices become events."""

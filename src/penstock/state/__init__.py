@@ -1,0 +1,1 @@
+"""Decisions to a database and back."""

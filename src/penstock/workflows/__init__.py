@@ -1,0 +1,1 @@
+"""Results to next steps: definitions read and checked, runs folded."""

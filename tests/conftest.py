@@ -1,0 +1,34 @@
+"""What every test may use."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+
+import pytest
+
+IN_CI = os.environ.get("CI") == "true"
+
+
+def need(program: str, package: str) -> str:
+    """Return the path of a program; without it fail in CI, and skip on a laptop."""
+    path = shutil.which(program)
+    if path is None:
+        message = f"{program} is missing (sudo apt install {package})"
+        if IN_CI:
+            pytest.fail(message)
+        pytest.skip(message)
+    return path
+
+
+@pytest.fixture(scope="session")
+def program() -> Callable[[str, str], str]:
+    """``program(name, package)``: the path of a program, else fail in CI and skip on a laptop."""
+    return need
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Async tests run on asyncio; uvloop is only a faster one."""
+    return "asyncio"
