@@ -12,7 +12,11 @@ from enum import StrEnum
 from msgspec import Struct
 
 
-class CursorRow(Struct, frozen=True):
+class Row(Struct, frozen=True):
+    """One row of state; its first fields are its key (see ``state.tables``)."""
+
+
+class CursorRow(Row, frozen=True):
     """How far a reader has folded a partition: ``offset`` is the next record wanted."""
 
     reader: str
@@ -31,7 +35,7 @@ class Outcome(StrEnum):
     PAUSED = "paused"
 
 
-class Decision(Struct, frozen=True, kw_only=True):
+class Decision(Row, frozen=True, kw_only=True):
     """What was decided for one event and one trigger, and the run it started."""
 
     event_id: str
@@ -45,7 +49,7 @@ class Decision(Struct, frozen=True, kw_only=True):
     at_ns: int = 0
 
 
-class RunRow(Struct, frozen=True, kw_only=True):
+class RunRow(Row, frozen=True, kw_only=True):
     """A run as it stands; ``snapshot`` is ``core.run.Run`` in JSON."""
 
     id: str
@@ -61,7 +65,7 @@ class RunRow(Struct, frozen=True, kw_only=True):
     snapshot: bytes = b""
 
 
-class AttemptRow(Struct, frozen=True, kw_only=True):
+class AttemptRow(Row, frozen=True, kw_only=True):
     """One try of one step (or of one item of a map, else ``item`` is -1).
 
     ``log`` is ``file:start:end``, the bytes of the log file that this try wrote.
@@ -84,7 +88,7 @@ class AttemptRow(Struct, frozen=True, kw_only=True):
     log: str = ""
 
 
-class FileState(Struct, frozen=True, kw_only=True):
+class FileState(Row, frozen=True, kw_only=True):
     """The ledger's last knowledge of a path; ``generation`` counts its contents from 1."""
 
     storage: str
@@ -98,7 +102,7 @@ class FileState(Struct, frozen=True, kw_only=True):
     event_id: str = ""
 
 
-class Seen(Struct, frozen=True):
+class Seen(Row, frozen=True):
     """An event id taken in from outside, kept as long as the log is."""
 
     source: str
@@ -106,7 +110,7 @@ class Seen(Struct, frozen=True):
     offset: int
 
 
-class Intent(Struct, frozen=True, kw_only=True):
+class Intent(Row, frozen=True, kw_only=True):
     """Moves that publish one attempt's outputs; durable before the first move.
 
     ``moves`` is a JSON list of ``[from, to]``; ``answer`` the attempt's outcome, emitted when done.
@@ -120,19 +124,21 @@ class Intent(Struct, frozen=True, kw_only=True):
     done: bool = False
 
 
-class OutputRow(Struct, frozen=True, kw_only=True):
+class OutputRow(Row, frozen=True, kw_only=True):
     """Who published a path last: the subject and generation of the input it was made from."""
 
-    path: str
+    path: bytes
     tenant: str
     run: str
     subject: str
     workflow: str
     offset: int
+    depth: int
+    inode: int
     published_ns: int
 
 
-class TimerRow(Struct, frozen=True, kw_only=True):
+class TimerRow(Row, frozen=True, kw_only=True):
     """A deadline that survives a restart; ``fact`` is JSON, sent when ``due_ns`` has come."""
 
     id: str
@@ -155,7 +161,7 @@ class DeadLetterKind(StrEnum):
     """An event that a ring of triggers raised."""
 
 
-class DeadLetter(Struct, frozen=True, kw_only=True):
+class DeadLetter(Row, frozen=True, kw_only=True):
     """What could not be processed, with its reason, for a person to see and replay."""
 
     id: str
@@ -177,7 +183,7 @@ class DefinitionKind(StrEnum):
     TRIGGER = "trigger"
 
 
-class Definition(Struct, frozen=True, kw_only=True):
+class Definition(Row, frozen=True, kw_only=True):
     """A function, workflow or trigger at one version (0 for triggers), as JSON in ``body``."""
 
     kind: str
@@ -187,18 +193,3 @@ class Definition(Struct, frozen=True, kw_only=True):
     body: bytes
     deployed_ns: int
     active: bool = True
-
-
-Row = (
-    CursorRow
-    | Decision
-    | RunRow
-    | AttemptRow
-    | FileState
-    | Seen
-    | Intent
-    | OutputRow
-    | TimerRow
-    | DeadLetter
-    | Definition
-)

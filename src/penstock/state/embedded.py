@@ -1,0 +1,245 @@
+"""State in one SQLite file: one connection that writes and checkpoints, in one thread of its own.
+
+Rows are staged in memory, seen at once by reads through this object, and written in one transaction
+per ``commit``. Readers in other processes open the file read-only.
+
+SQLite before 3.51.3 may corrupt a WAL database that two connections write or checkpoint at the same
+moment (SQLite's release notes); with one writing connection that cannot happen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.dialects.sqlite import insert
+
+from penstock.core.errors import Broken, PenstockError, Unavailable
+from penstock.core.rows import FileState, OutputRow, Row
+from penstock.state.tables import KEY_WIDTH, SCHEMA_VERSION, TABLES, meta, metadata
+
+FILES_PAGE = 2000
+"""Ledger rows read at once."""
+
+Staged = dict[type[Row], dict[tuple[Any, ...], Row]]
+R = TypeVar("R", bound=Row)
+
+
+class EmbeddedState:
+    """The state of an embedded installation (see ``core.ports.State``)."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or make the database at ``path``.
+
+        Raises:
+            Unavailable: It was written by a newer Penstock, or cannot be opened.
+        """
+        self.path = path
+        self._staged: Staged = {}
+        self._writing: Staged = {}
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="state")
+        self._engine = _writer(path)
+        self._connection = self._thread.submit(self._open).result()
+        self._reader = sqlite3.connect(f"file:{path}?mode=ro", uri=True, check_same_thread=False)
+        self._committing = asyncio.Lock()
+
+    def _open(self) -> Connection:
+        connection = self._engine.connect()
+        metadata.create_all(connection)
+        connection.execute(
+            insert(meta).values(key="schema", value=str(SCHEMA_VERSION)).on_conflict_do_nothing()
+        )
+        found = int(connection.execute(meta.select().where(meta.c.key == "schema")).one().value)
+        connection.commit()
+        if found > SCHEMA_VERSION:
+            raise Unavailable(
+                f"{self.path} has schema {found}, this Penstock knows up to {SCHEMA_VERSION}; "
+                "use the newer version"
+            )
+        return connection
+
+    def put(self, *rows: Row) -> None:
+        """Stage ``rows``; see ``core.ports.State.put``."""
+        staged = self._staged
+        for row in rows:
+            kind = type(row)
+            key = _key(row)
+            if kind in staged:
+                staged[kind][key] = row
+            else:
+                staged[kind] = {key: row}
+
+    @property
+    def dirty(self) -> bool:
+        """Whether rows are staged."""
+        return bool(self._staged)
+
+    async def commit(self) -> None:
+        """Write what is staged; see ``core.ports.State.commit``."""
+        async with self._committing:
+            if not self._staged:
+                return
+            self._writing, self._staged = self._staged, {}
+            try:
+                await asyncio.get_running_loop().run_in_executor(self._thread, self._write, self._writing)
+            except PenstockError:
+                for kind, rows in self._writing.items():
+                    self._staged[kind] = {**rows, **self._staged.get(kind, {})}
+                raise
+            finally:
+                self._writing = {}
+
+    def _write(self, staged: Staged) -> None:
+        try:
+            with self._connection.begin():
+                for kind, rows in staged.items():
+                    self._connection.execute(_upsert(kind), [_values(row) for row in rows.values()])
+        except sqlite3.Error as error:
+            raise _translated(error, self.path) from error
+        except Exception as error:
+            original = getattr(error, "orig", None)
+            if isinstance(original, sqlite3.Error):
+                raise _translated(original, self.path) from error
+            raise
+
+    def get(self, kind: type[R], *key: Any) -> R | None:
+        """Return one row by its key, staged ones included."""
+        for rows in (self._staged.get(kind), self._writing.get(kind)):
+            if rows is not None and key in rows:
+                return rows[key]  # type: ignore[return-value]
+        table = TABLES[kind]
+        where = " AND ".join(f"{name}=?" for name in kind.__struct_fields__[: KEY_WIDTH[kind]])
+        found = self._reader.execute(f"SELECT * FROM {table.name} WHERE {where}", key).fetchone()  # noqa: S608
+        return None if found is None else make(kind, found)
+
+    def select(self, kind: type[R], **equal: Any) -> list[R]:
+        """Return the rows whose fields equal ``equal``, staged ones included, by key."""
+        where = " AND ".join(f"{name}=?" for name in equal) or "1"
+        statement = f"SELECT * FROM {TABLES[kind].name} WHERE {where}"  # noqa: S608
+        stored = (make(kind, found) for found in self._reader.execute(statement, tuple(equal.values())))
+        merged: dict[tuple[Any, ...], R] = {_key(row): row for row in stored}
+        for rows in (self._writing.get(kind, {}), self._staged.get(kind, {})):
+            for key, row in rows.items():
+                if all(getattr(row, name) == value for name, value in equal.items()):
+                    merged[key] = row  # type: ignore[assignment]
+                else:
+                    merged.pop(key, None)
+        return [merged[key] for key in sorted(merged)]
+
+    def file(self, storage: str, path: bytes) -> FileState | None:
+        """Return the ledger's row of a path."""
+        return self.get(FileState, storage, path)
+
+    def output(self, path: bytes) -> OutputRow | None:
+        """Return who published ``path`` last."""
+        return self.get(OutputRow, path)
+
+    async def files(self, storage: str, folder: bytes) -> AsyncIterator[FileState]:
+        """Yield the present files below ``folder``, by path, in pages; staged rows included."""
+        prefix = folder.rstrip(b"/") + b"/"
+        behind = prefix
+        while True:
+            page = self._files_page(storage, prefix, behind)
+            for row in page:
+                if row.present:
+                    yield row
+            if len(page) < FILES_PAGE:
+                return
+            behind = page[-1].path + b"\0"
+            await asyncio.sleep(0)
+
+    def _files_page(self, storage: str, prefix: bytes, start: bytes) -> list[FileState]:
+        statement = "SELECT * FROM files WHERE storage=? AND path>=? AND path<? ORDER BY path LIMIT ?"
+        end = prefix[:-1] + b"0"
+        found = self._reader.execute(statement, (storage, start, end, FILES_PAGE)).fetchall()
+        page = {row[1]: make(FileState, row) for row in found}
+        last = found[-1][1] if len(found) == FILES_PAGE else end
+        for staged in (self._writing.get(FileState, {}), self._staged.get(FileState, {})):
+            for (its_storage, path), row in staged.items():
+                if its_storage == storage and start <= path < end and path <= last:
+                    page[path] = row  # type: ignore[assignment]
+        return [page[path] for path in sorted(page)]
+
+    def close(self) -> None:
+        """Let go. Staged rows that were not committed are derived again from the log."""
+        self._reader.close()
+        self._thread.submit(self._connection.close).result()
+        self._engine.dispose()
+        self._thread.shutdown()
+
+    async def backup(self, target: Path) -> None:
+        """Copy the committed state to ``target``, consistently, while it is in use."""
+
+        def copy() -> None:
+            with (
+                sqlite3.connect(target) as copied,
+                sqlite3.connect(f"file:{self.path}?mode=ro", uri=True) as source,
+            ):
+                source.backup(copied)
+
+        await asyncio.get_running_loop().run_in_executor(None, copy)
+
+
+def make(kind: type[R], values: Iterable[Any]) -> R:
+    """Return the record that a table's row stands for."""
+    fields = dict(zip(kind.__struct_fields__, values, strict=True))
+    for name in _BOOLEANS[kind]:
+        fields[name] = bool(fields[name])
+    return kind(**fields)
+
+
+_BOOLEANS: Mapping[type[Row], tuple[str, ...]] = {
+    kind: tuple(column.name for column in table.columns if column.type.python_type is bool)
+    for kind, table in TABLES.items()
+}
+_KEY_FIELDS = {kind: kind.__struct_fields__[:width] for kind, width in KEY_WIDTH.items()}
+_upserts: dict[type[Row], Any] = {}
+
+
+def _key(row: Row) -> tuple[Any, ...]:
+    return tuple([getattr(row, name) for name in _KEY_FIELDS[type(row)]])
+
+
+def _values(row: Row) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in row.__struct_fields__}
+
+
+def _upsert(kind: type[Row]) -> Any:
+    if kind not in _upserts:
+        table = TABLES[kind]
+        statement = insert(table)
+        keys = [column for column in table.columns if column.primary_key]
+        rest = {c.name: statement.excluded[c.name] for c in table.columns if not c.primary_key}
+        _upserts[kind] = statement.on_conflict_do_update(index_elements=keys, set_=rest)
+    return _upserts[kind]
+
+
+def _writer(path: Path) -> Engine:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    engine = create_engine(f"sqlite:///{path}", connect_args={"check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def settle(connection: sqlite3.Connection, _record: object) -> None:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA journal_size_limit=67108864")
+
+    return engine
+
+
+def _translated(error: sqlite3.Error, path: Path) -> PenstockError:
+    text = str(error)
+    if "full" in text or "disk I/O" in text:
+        return Unavailable(
+            f"the state in {path} cannot be written: {text}. Nothing is lost; "
+            "make room and it goes on by itself",
+            retry_after_s=5.0,
+        )
+    if "locked" in text or "readonly" in text or "unable to open" in text:
+        return Unavailable(f"the state in {path} cannot be written: {text}", retry_after_s=5.0)
+    return Broken(f"the state in {path} is damaged: {text}. Stop, and restore it from a backup")
