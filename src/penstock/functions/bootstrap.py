@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+from importlib import import_module
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_file_location, spec_from_loader
 from pathlib import Path
@@ -57,3 +58,9 @@ def _module_name(file: Path) -> str:
     name = re.sub(r"\W", "_", file.stem)
     taken = name in sys.modules or name in sys.stdlib_module_names
     return f"_{name}" if taken or not name.isidentifier() else name
+
+
+if __name__ == "__main__":
+    # ``python -I bootstrap.py SCRIPT ARGUMENT…`` runs a script of this room where Penstock is not installed.
+    install_sdk()
+    import_module(f"penstock.functions.{sys.argv[1]}").main(*sys.argv[2:])
