@@ -1,0 +1,232 @@
+"""Watches over calls that last: memory, processes, log and scratch of each, where the kernel does not.
+
+Used in the zygote's single-threaded loop, which waits until ``Watch.deadline`` at most. A call that
+ends within ``PERIOD_S`` is never looked at, and without calls there is no deadline: idling costs nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from penstock.functions import cgroup, tree
+
+PERIOD_S = 0.1
+FILES_MOST = 100_000
+"""Files and folders in the scratch of one call."""
+THREADS_MOST = 4096
+"""Threads of all processes of one call together."""
+_SHARE_OF_TIME = 10
+"""A look that took long is repeated only after so many times as long."""
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True)
+class Breach:
+    """A limit that a call has crossed; its worker is to be ended.
+
+    Attributes:
+        pid: The worker's process id.
+        limit: ``memory``, ``processes``, ``threads``, ``log``, ``file``, ``files`` or ``time``.
+        words: For people: what was measured, what is allowed, what to do.
+    """
+
+    pid: int
+    limit: str
+    words: str
+
+
+@dataclass
+class _Call:
+    pid: int
+    limits: Mapping[str, Any]
+    began: float
+    log_bytes_before: int
+    next_look: float
+    group: str | None = None
+    next_walk: float = 0.0
+    told: set[str] = field(default_factory=set)
+
+
+class Watch:
+    """The calls that are under way in one zygote's workers, one per worker."""
+
+    def __init__(self) -> None:
+        self._calls: dict[int, _Call] = {}
+
+    def begin(self, pid: int, limits: Mapping[str, Any]) -> None:
+        """Note that a call has begun.
+
+        Args:
+            pid: The worker's process id.
+            limits: ``memory_bytes``, ``processes``, ``log_bytes`` (with ``log``, the file's path),
+                ``file_bytes`` (with ``scratch``, a list of folders), ``timeout_s``. What is
+                missing or 0 is not watched.
+        """
+        now = time.monotonic()
+        log = limits.get("log")
+        # A group is asked for at the first look: most calls have ended by then.
+        self._calls[pid] = _Call(pid, limits, now, _size(log) if log else 0, now + PERIOD_S)
+
+    def end(self, pid: int) -> None:
+        """Note that a worker's call has ended, or the worker; a worker without a call is fine."""
+        self._calls.pop(pid, None)
+
+    def deadline(self) -> float | None:
+        """Return the monotonic time at which ``sample`` wants to be called; ``None`` without calls."""
+        return min((call.next_look for call in self._calls.values()), default=None)
+
+    def sample(self, now: float) -> list[Breach]:
+        """Look at the calls whose time has come. Blocks for about 50 µs per process of theirs.
+
+        Args:
+            now: The monotonic time.
+
+        Returns:
+            Limits crossed, each reported once per call.
+        """
+        found: list[Breach] = []
+        for call in self._calls.values():
+            if call.next_look > now:
+                continue
+            found += [breach for breach in _look(call, now) if breach.limit not in call.told]
+            call.told |= {breach.limit for breach in found if breach.pid == call.pid}
+            took = time.monotonic() - now
+            call.next_look = now + max(PERIOD_S, took * _SHARE_OF_TIME)
+        return found
+
+
+def _look(call: _Call, now: float) -> Iterable[Breach]:
+    call.group = call.group or cgroup.of(call.pid)
+    pids = cgroup.members(call.group) if call.group else [call.pid, *tree.descendants(call.pid)]
+    pids = [pid for pid in pids if tree.alive(pid)]
+    yield from _time(call, now)
+    yield from _processes(call, pids)
+    yield from _memory(call, pids)
+    yield from _log(call)
+    yield from _scratch(call, now)
+
+
+def _time(call: _Call, now: float) -> Iterable[Breach]:
+    allowed = call.limits.get("timeout_s")
+    if allowed and now - call.began > allowed:
+        yield Breach(
+            call.pid, "time", f"it ran for {now - call.began:.1f} s; {allowed:g} s are allowed (timeout_s)"
+        )
+
+
+def _processes(call: _Call, pids: list[int]) -> Iterable[Breach]:
+    allowed = call.limits.get("processes")
+    if not allowed:
+        return
+    if len(pids) > allowed:
+        yield Breach(
+            call.pid, "processes", f"{len(pids)} processes at once; {allowed} are allowed (processes)"
+        )
+    threads = sum(_threads(pid) for pid in pids)
+    if threads > THREADS_MOST:
+        yield Breach(
+            call.pid, "threads", f"{threads} threads at once; {THREADS_MOST} are allowed to any function"
+        )
+
+
+def _memory(call: _Call, pids: list[int]) -> Iterable[Breach]:
+    allowed = call.limits.get("memory_bytes")
+    if not allowed or sum(_resident(pid) for pid in pids) <= allowed:
+        return
+    # The cheap sum counts what processes share (the zygote's pages) several times over, so count right now.
+    used = sum(_proportional(pid) for pid in pids)
+    if used > allowed:
+        yield Breach(
+            call.pid, "memory", f"{_text(used)} of memory; {_text(allowed)} are allowed (memory_bytes)"
+        )
+
+
+def _log(call: _Call) -> Iterable[Breach]:
+    allowed, path = call.limits.get("log_bytes"), call.limits.get("log")
+    if not allowed or not path:
+        return
+    written = _size(path) - call.log_bytes_before
+    if written > allowed:
+        yield Breach(call.pid, "log", f"{_text(written)} printed; {_text(allowed)} are allowed (log_bytes)")
+
+
+def _scratch(call: _Call, now: float) -> Iterable[Breach]:
+    allowed = call.limits.get("file_bytes")
+    if not allowed or now < call.next_walk:
+        return
+    used, files = 0, 0
+    for folder in call.limits.get("scratch", ()):
+        more_bytes, more_files = usage(folder, FILES_MOST - files)
+        used, files = used + more_bytes, files + more_files
+    call.next_walk = now + (time.monotonic() - now) * _SHARE_OF_TIME
+    if used > allowed:
+        yield Breach(call.pid, "file", f"{_text(used)} of files; {_text(allowed)} are allowed (file_bytes)")
+    if files >= FILES_MOST:
+        yield Breach(
+            call.pid,
+            "files",
+            f"{files} files and folders; fewer than {FILES_MOST} are allowed to any function",
+        )
+
+
+def usage(folder: str, files_most: int) -> tuple[int, int]:
+    """Return the bytes on disk and the entries below ``folder``, counting ``files_most`` at most."""
+    used, files, waiting = 0, 0, [folder]
+    while waiting and files < files_most:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    found = entry.stat(follow_symlinks=False)
+                    # A sparse file counts with what it promises: publishing it would write that.
+                    used, files = used + max(found.st_size, found.st_blocks * 512), files + 1
+                    if stat.S_ISDIR(found.st_mode):
+                        waiting.append(entry.path)
+                    if files >= files_most:
+                        break
+        except OSError:
+            continue  # Removed meanwhile.
+    return used, files
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
+
+
+def _resident(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            return int(file.read().split()[1]) * _PAGE
+    except OSError:
+        return 0
+
+
+def _proportional(pid: int) -> int:
+    """Memory of a process, pages shared with others counted in parts."""
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
+            return next((int(line.split()[1]) * 1024 for line in file if line.startswith(b"Pss:")), 0)
+    except OSError:
+        return _resident(pid)
+
+
+def _threads(pid: int) -> int:
+    try:
+        return os.stat(f"/proc/{pid}/task").st_nlink - 2
+    except OSError:
+        return 0
+
+
+def _text(size: int) -> str:
+    """A number of bytes for people."""
+    for unit, bytes_of in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if size >= bytes_of:
+            return f"{size / bytes_of:.1f} {unit}"
+    return f"{size} bytes"
