@@ -31,5 +31,8 @@ def delay_s(retry: Retry, failed_attempts: int, chance: float) -> float:
         failed_attempts: Tries that have failed so far, from 1.
         chance: Uniform in [0, 1).
     """
-    full = min(retry.delay_s * retry.factor ** (failed_attempts - 1), retry.delay_s_max)
+    try:
+        full = min(retry.delay_s * retry.factor ** (failed_attempts - 1), retry.delay_s_max)
+    except OverflowError:  # the power is beyond any float, so beyond the longest delay too
+        full = retry.delay_s_max if retry.delay_s else 0.0
     return full * (1.0 - retry.jitter * chance)

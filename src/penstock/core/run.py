@@ -2,176 +2,84 @@
 
 Rules, in words:
 
-- A step starts when its predecessors let it (``Step.join``) and its condition holds. A condition
-  that does not hold skips the step; a step all of whose predecessors were skipped is skipped.
-- A failed try that may be repeated (``Failed.retryable``) and has tries left waits and is called
-  again with the next attempt number; else the step fails. A failed step fails the run once nothing
-  is in flight any more; steps that do not depend on it still run. A step with ``join: ended`` runs
-  even then, and the run still ends failed.
-- A map calls ``window`` items at a time in the order of its list, keeps their results in that
-  order, and succeeds when at most ``tolerate`` of them failed; else it stops launching and fails.
-- Facts about an attempt that is not the current one, or about a step that has ended, change
-  nothing: they come from duplicates, redeliveries and zombies.
+- A step is decided once every step directly before it has ended. With ``join: all`` it is skipped if
+  one of them failed (or was itself skipped behind a failure), and if all of them were skipped. With
+  ``join: ended`` it goes on however they ended.
+- Then its condition is asked; one that does not hold skips it.
+- A failed try that may be repeated (``StepFailed.retryable``) and has tries left waits and is called
+  again with the next attempt number; else the step fails. Other branches go on. The run ends when
+  every step has ended: failed if one of them failed, else succeeded.
+- A map calls ``window`` items at a time in the order of its list, each with its own tries, keeps
+  their results in that order, and succeeds when at most ``tolerate`` of them failed. One more, and
+  it launches nothing further, gives up what waits for another try, lets what is in flight end
+  (its results serve a rerun) and fails. A map over the answer of a step that gave none is skipped;
+  over something that is no list, it fails.
+- Facts about an attempt that is not the current one, about a step that is not running, or after the
+  end of the run change nothing: they come from duplicates, redeliveries and zombies.
 - ``Cancel`` stops everything in flight and ends the run as cancelled.
 
-| phase     | may become                                   |
-|-----------|----------------------------------------------|
-| waiting   | running, skipped, cancelled                  |
-| running   | retrying, succeeded, failed, cancelled       |
-| retrying  | running, cancelled                           |
-| succeeded, failed, skipped, cancelled | (nothing: ended) |
+| phase     | may become                                            |
+|-----------|-------------------------------------------------------|
+| waiting   | running, succeeded (an empty map), failed, skipped, cancelled |
+| running   | retrying, succeeded, failed, cancelled                |
+| retrying  | running, cancelled                                    |
+| succeeded, failed, skipped, cancelled | (nothing: ended)          |
 """
 
 from __future__ import annotations
 
-from enum import StrEnum
+from msgspec import Raw
 
-from msgspec import Raw, Struct
-
+from penstock.core.errors import Invalid
+from penstock.core.facts import (
+    CANCELLED,
+    ENDED,
+    FAILED,
+    RETRYING,
+    RUNNING,
+    SUCCEEDED,
+    WAITING,
+    Call,
+    Cancel,
+    Command,
+    End,
+    Fact,
+    Phase,
+    RetryDue,
+    Start,
+    StepFailed,
+    Stop,
+    Succeeded,
+    Wait,
+)
+from penstock.core.items import Items, elements, items_of
+from penstock.core.plan import Node, Plan, plan_of
+from penstock.core.run_state import Run, StepRun
+from penstock.core.verdict import verdict
 from penstock.core.workflow import Workflow
 
+__all__ = [
+    "ENDED",
+    "Call",
+    "Cancel",
+    "Command",
+    "End",
+    "Fact",
+    "Phase",
+    "RetryDue",
+    "Run",
+    "Start",
+    "StepFailed",
+    "StepRun",
+    "Stop",
+    "Succeeded",
+    "Wait",
+    "advance",
+    "map_elements",
+]
 
-class Phase(StrEnum):
-    """Where a run or a step is; see the table above."""
-
-    WAITING = "waiting"
-    RUNNING = "running"
-    RETRYING = "retrying"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    SKIPPED = "skipped"
-    CANCELLED = "cancelled"
-
-
-class Start(Struct, frozen=True):
-    """The run begins."""
-
-
-class Succeeded(Struct, frozen=True):
-    """One attempt of a step (or of one item of a map) ended well."""
-
-    step: str
-    attempt: int
-    result: Raw
-    item: int = -1
-
-
-class StepFailed(Struct, frozen=True):
-    """One attempt ended badly; ``retryable`` tells whether another try may help."""
-
-    step: str
-    attempt: int
-    error: str
-    retryable: bool = True
-    item: int = -1
-
-
-class RetryDue(Struct, frozen=True):
-    """The wait before ``attempt`` is over."""
-
-    step: str
-    attempt: int
-    item: int = -1
-
-
-class Cancel(Struct, frozen=True):
-    """A person wants it stopped."""
-
-    reason: str
-
-
-Fact = Start | Succeeded | StepFailed | RetryDue | Cancel
-
-
-class Call(Struct, frozen=True):
-    """Call the step's function (or submit its job)."""
-
-    step: str
-    attempt: int
-    item: int = -1
-
-
-class Wait(Struct, frozen=True):
-    """Wait before ``attempt``, then send ``RetryDue``; ``failed_attempts`` have failed so far."""
-
-    step: str
-    attempt: int
-    failed_attempts: int
-    item: int = -1
-
-
-class Stop(Struct, frozen=True):
-    """End this attempt; its outcome is no longer wanted."""
-
-    step: str
-    attempt: int
-    item: int = -1
-
-
-class End(Struct, frozen=True):
-    """The run has ended in ``phase``."""
-
-    phase: Phase
-    error: str | None = None
-
-
-Command = Call | Wait | Stop | End
-
-
-class StepRun(Struct, omit_defaults=True):
-    """What is known of one step of a run.
-
-    Attributes:
-        phase: Where it is.
-        attempt: Number of the current or last try, from 1; 0 before the first.
-        result: The JSON answer; for a map its ordered list.
-        error: Why it failed.
-        items: State of a map, see ``core.items``; None for a single call.
-    """
-
-    phase: Phase = Phase.WAITING
-    attempt: int = 0
-    result: Raw | None = None
-    error: str | None = None
-    items: dict[str, object] | None = None
-
-
-class Run(Struct, omit_defaults=True, kw_only=True):
-    """One execution of a workflow. Owned and changed by ``advance`` alone.
-
-    Attributes:
-        id: hash(tenant, trigger, event, generation).
-        tenant: On whose behalf.
-        principal: Who deployed the trigger, or started it by hand.
-        workflow: ``namespace/name@version``, pinned.
-        trigger: Id of the trigger; empty for a manual start.
-        event_id: The event that started it.
-        offset: Where that event is in the log.
-        subject: That event's subject.
-        generation: 0 at delivery, raised by a person's replay.
-        depth: Causes behind it.
-        phase: Where it is.
-        steps: By name.
-        error: Why it failed.
-        started_ns: POSIX time in nanoseconds.
-        ended_ns: The same; 0 while it runs.
-    """
-
-    id: str
-    tenant: str
-    principal: str
-    workflow: str
-    trigger: str
-    event_id: str
-    offset: int
-    subject: str
-    generation: int = 0
-    depth: int = 0
-    phase: Phase = Phase.WAITING
-    steps: dict[str, StepRun] = {}
-    error: str | None = None
-    started_ns: int = 0
-    ended_ns: int = 0
+STEP_ERROR_CHARS_MAX = 4_000
+"""Longest error text kept of one step."""
 
 
 def advance(workflow: Workflow, run: Run, fact: Fact) -> list[Command]:
@@ -180,8 +88,195 @@ def advance(workflow: Workflow, run: Run, fact: Fact) -> list[Command]:
     Deterministic: the same facts in the same order give the same run and commands.
 
     Args:
-        workflow: The version that the run pinned.
+        workflow: The version that the run pinned, as ``core.workflow.validate`` passed it.
         run: Changed in place.
         fact: What happened. Stale or repeated facts change nothing and return [].
     """
-    raise NotImplementedError
+    commands: list[Command] = []
+    if run.phase is RUNNING:
+        match fact:
+            case Succeeded():
+                _succeeded(plan_of(workflow), run, fact, commands)
+            case StepFailed():
+                _failed(plan_of(workflow), run, fact, commands)
+            case RetryDue():
+                _retry_due(run, fact, commands)
+            case Cancel():
+                _cancel(run, fact, commands)
+    elif run.phase is WAITING:
+        match fact:
+            case Start():
+                _start(plan_of(workflow), run, commands)
+            case Cancel():
+                run.steps = {step.name: run.steps.get(step.name, StepRun()) for step in workflow.steps}
+                _cancel(run, fact, commands)
+    return commands
+
+
+def map_elements(workflow: Workflow, run: Run, step: str) -> list[Raw]:
+    """Return the elements that the map ``step`` calls its function with, by item number.
+
+    Takes time in proportion to the list; keep it while the map runs. Its step has started.
+    """
+    node = plan_of(workflow)[step]
+    source = run.steps[node.source].result
+    assert source is not None, f"map {step!r} has started, so {node.source!r} has a result"
+    return elements(source, node.members, node.step.each)
+
+
+def _start(plan: Plan, run: Run, commands: list[Command]) -> None:
+    run.phase = RUNNING
+    steps = run.steps = {name: run.steps.get(name) or StepRun() for name in plan}
+    ready = []
+    for name, step in steps.items():
+        if step.phase is not WAITING:  # kept by a rerun
+            continue
+        run.open += 1
+        before = plan[name].before
+        step.pending = sum([steps[other].phase is WAITING for other in before]) if before else 0
+        if step.pending == 0:
+            ready.append(name)
+    _move_on(plan, run, [name for name in ready if _ends_at_once(plan[name], run, commands)], commands)
+
+
+def _succeeded(plan: Plan, run: Run, fact: Succeeded, commands: list[Command]) -> None:
+    step = run.steps.get(fact.step)
+    if step is None or step.phase is not RUNNING:
+        return
+    if step.items is not None:
+        if step.items.is_running(fact.item, fact.attempt):
+            step.items.succeed(fact.item, fact.result)
+            _move_map(plan, run, fact.step, commands)
+    elif fact.attempt == step.attempt and fact.item == -1:
+        step.phase = SUCCEEDED
+        step.result = fact.result.copy()  # it may be a view that keeps a whole batch of events alive
+        step.error = None
+        _move_on(plan, run, [fact.step], commands)
+
+
+def _failed(plan: Plan, run: Run, fact: StepFailed, commands: list[Command]) -> None:
+    step = run.steps.get(fact.step)
+    if step is None or step.phase is not RUNNING:
+        return
+    again = fact.retryable and fact.attempt < plan[fact.step].step.retry.attempts
+    wait = Wait(fact.step, fact.attempt + 1, fact.attempt, fact.item)
+    if step.items is not None:
+        if not step.items.is_running(fact.item, fact.attempt):
+            return
+        if again and not step.items.stopped:
+            step.items.retry(fact.item, fact.error)
+            commands.append(wait)
+        else:
+            step.items.fail(fact.item, fact.error)
+            _move_map(plan, run, fact.step, commands)
+    elif fact.attempt == step.attempt and fact.item == -1:
+        step.error = fact.error[:STEP_ERROR_CHARS_MAX]
+        step.phase = RETRYING if again else FAILED
+        if again:
+            commands.append(wait)
+        else:
+            _move_on(plan, run, [fact.step], commands)
+
+
+def _retry_due(run: Run, fact: RetryDue, commands: list[Command]) -> None:
+    step = run.steps.get(fact.step)
+    if step is None:
+        return
+    if step.phase is RUNNING and step.items is not None:
+        if not step.items.is_retrying(fact.item, fact.attempt - 1):
+            return
+        step.items.call_again(fact.item, fact.attempt)
+    elif step.phase is RETRYING and fact.attempt == step.attempt + 1 and fact.item == -1:
+        step.phase = RUNNING
+        step.attempt = fact.attempt
+    else:
+        return
+    commands.append(Call(fact.step, fact.attempt, fact.item))
+
+
+def _cancel(run: Run, fact: Cancel, commands: list[Command]) -> None:
+    for name, step in run.steps.items():
+        if step.phase in ENDED:
+            continue
+        if step.phase is RUNNING and step.items is not None:
+            attempts = step.items.attempts
+            commands += [Stop(name, attempts.get(item, 1), item) for item in step.items.running()]
+            step.items.stopped = True
+        elif step.phase is RUNNING:
+            commands.append(Stop(name, step.attempt))
+        step.phase = CANCELLED
+    run.open = 0
+    run.phase = CANCELLED
+    run.error = f"cancelled: {fact.reason}"
+    commands.append(End(CANCELLED, run.error))
+
+
+def _move_on(plan: Plan, run: Run, ended: list[str], commands: list[Command]) -> None:
+    """Decide what stands behind steps that have just ended, until nothing more follows from it."""
+    for name in ended:  # grows while it is walked: what is skipped has ended too
+        for follower in plan[name].followers:
+            step = run.steps[follower]
+            step.pending -= 1
+            if step.pending == 0 and _ends_at_once(plan[follower], run, commands):
+                ended.append(follower)
+    run.open -= len(ended)
+    if run.open == 0:
+        _end(run, commands)
+
+
+def _ends_at_once(node: Node, run: Run, commands: list[Command]) -> bool:
+    """Start, skip or fail a step, everything before which has ended; return whether it ended by that."""
+    name = node.step.name
+    step = run.steps[name]
+    step.phase = verdict(node, run)
+    if step.phase is not RUNNING:
+        return True
+    step.attempt = 1
+    if not node.source:
+        commands.append(Call(name, 1))
+        return False
+    return _map_ends_at_once(node, run, step, commands)
+
+
+def _map_ends_at_once(node: Node, run: Run, step: StepRun, commands: list[Command]) -> bool:
+    source = run.steps[node.source].result
+    assert source is not None, f"{node.source!r} has succeeded, so it has a result"
+    if step.items is None:  # else a rerun brings what has succeeded
+        try:
+            step.items = items_of(len(elements(source, node.members, node.step.each)))
+        except Invalid as error:
+            step.phase, step.error = FAILED, str(error)
+            return True
+    return _map_ended(node, step, step.items, commands)
+
+
+def _move_map(plan: Plan, run: Run, name: str, commands: list[Command]) -> None:
+    step = run.steps[name]
+    assert step.items is not None, f"{name!r} is a map"
+    if _map_ended(plan[name], step, step.items, commands):
+        _move_on(plan, run, [name], commands)
+
+
+def _map_ended(node: Node, step: StepRun, items: Items, commands: list[Command]) -> bool:
+    """Launch what the window has room for, and return whether the map has ended."""
+    if not items.stopped and (items.failed > node.step.tolerate or items.fault):
+        items.stop()
+    for item in items.launch(node.step.window):
+        commands.append(Call(node.step.name, 1, item))
+    if items.in_flight:
+        return False
+    step.error = items.failures() if items.failed else None
+    step.phase = FAILED if items.stopped else SUCCEEDED
+    if step.phase is SUCCEEDED:
+        step.result, step.items = items.joined(), None
+    return True
+
+
+def _end(run: Run, commands: list[Command]) -> None:
+    failed = [name for name, step in run.steps.items() if step.phase is FAILED]
+    run.phase = FAILED if failed else SUCCEEDED
+    if failed:
+        run.error = f"step {failed[0]!r} failed: {run.steps[failed[0]].error}"
+    if len(failed) > 1:
+        run.error = f"{run.error}; also failed: {', '.join(map(repr, failed[1:]))}"
+    commands.append(End(run.phase, run.error))

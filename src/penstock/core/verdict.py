@@ -1,0 +1,50 @@
+"""Whether a step may start, seen from the steps before it and from its condition."""
+
+from __future__ import annotations
+
+from penstock.core.condition import Value, lookup_in
+from penstock.core.facts import FAILED, RUNNING, SKIPPED, SUCCEEDED, Phase
+from penstock.core.plan import Node
+from penstock.core.run_state import Run, StepRun
+from penstock.core.workflow import Join
+
+
+def verdict(node: Node, run: Run) -> Phase:
+    """Return RUNNING or SKIPPED for a step everything before which has ended.
+
+    A step skipped behind a failure is told so in ``error`` and ``blocked_by``.
+    """
+    step = run.steps[node.step.name]
+    if node.before and node.step.join is Join.ALL:
+        skipped = 0
+        for name in node.before:
+            other = run.steps[name]
+            if other.phase is FAILED or other.blocked_by:
+                return _blocked(step, other.blocked_by or name)
+            skipped += other.phase is SKIPPED
+        if skipped == len(node.before):
+            return SKIPPED
+    if node.condition is not None and not _condition_holds(node, run):
+        return SKIPPED
+    if node.source and run.steps[node.source].phase is not SUCCEEDED:
+        source = run.steps[node.source]
+        failed = node.source if source.phase is FAILED else source.blocked_by
+        return _blocked(step, failed) if failed else SKIPPED
+    return RUNNING
+
+
+def _blocked(step: StepRun, failed: str) -> Phase:
+    step.blocked_by = failed
+    step.error = f"skipped because step {failed!r} failed"
+    return SKIPPED
+
+
+def _condition_holds(node: Node, run: Run) -> bool:
+    assert node.condition is not None, "asked only of steps with a condition"
+    answers = [
+        (spelled, answer)
+        for spelled, name in node.visible
+        if run.steps[name].phase is SUCCEEDED and (answer := run.steps[name].result) is not None
+    ]
+    values: dict[str, Value] = {"subject": run.subject, "trigger": run.trigger, "generation": run.generation}
+    return node.condition.holds(lookup_in(values, answers))
