@@ -11,6 +11,7 @@ from typing import Any
 from penstock.core.errors import Invalid
 from penstock.functions import bootstrap
 from penstock.functions.child import Ended, Lines, ignore, run
+from penstock.functions.script import read as read_script
 
 IMPORT_TIMEOUT_S = 120.0
 DOCUMENT_BYTES_MAX = 8 << 20
@@ -21,7 +22,8 @@ class Description:
     """What importing a file told.
 
     Attributes:
-        document: As ``functions.describe`` writes it, without faults; ``workflows.read`` checks it.
+        document: As ``functions.describe`` writes it, without faults, and ``include`` from the file's block
+            (PEP 723); ``workflows.read`` checks it.
         printed: The end of what the file printed meanwhile.
     """
 
@@ -61,6 +63,7 @@ def describe(
     if fault is not None:
         place = f"{fault['file']}:{fault['line']}" if fault["line"] else fault["file"]
         raise Invalid(f"{place}: {fault['message']}")
+    document["include"] = list(read_script(file).include)
     return Description(document=document, printed=ended.stdout + ended.stderr)
 
 
