@@ -12,41 +12,20 @@ A name is looked up like this; ``docs/reference/conditions.md`` says the same fo
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 from msgspec import Raw
 
+from penstock.core.cesql import Lookup
+
 Value = str | int | bool | None
-Lookup = Callable[[str], Value]
-
-
-class Condition(Protocol):
-    """A compiled condition."""
-
-    def holds(self, lookup: Lookup) -> bool:
-        """Whether it is true; an error while it is worked out counts as false."""
-
+"""What a name stands for; None means that there is nothing of this name."""
 
 RUN_NAMES = frozenset({"subject", "trigger", "generation"})
 """Names that mean the run, whatever steps there are."""
 
 _OTHER = re.compile(r"[^a-z0-9]")
-
-
-@lru_cache(maxsize=1_000)
-def compiled(text: str) -> Condition:
-    """Return the condition that ``text`` (CESQL) stands for.
-
-    Raises:
-        Invalid: It is no CESQL; the message names the place.
-    """
-    from penstock.core.cesql import compile_cesql
-
-    condition: Condition = compile_cesql(text)
-    return condition
 
 
 def spelled(name: str) -> str:

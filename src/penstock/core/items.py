@@ -93,7 +93,7 @@ class Items(Struct, omit_defaults=True, kw_only=True):
         size = len(memoryview(result))
         if self.result_bytes + size > ITEM_RESULTS_BYTES_MAX:
             self.fail(item, "its result does not fit any more")
-            self.fault = (
+            self.fault = self.fault or (
                 f"the items' results exceed {ITEM_RESULTS_BYTES_MAX >> 20} MiB together at item {item}: "
                 "let the function write large results to output files and answer their names"
             )

@@ -6,7 +6,8 @@ from functools import lru_cache
 
 from msgspec import Struct
 
-from penstock.core.condition import Condition, compiled, spelled
+from penstock.core.cesql import Expression, compile_cesql
+from penstock.core.condition import spelled
 from penstock.core.graph import followers, reachable
 from penstock.core.workflow import Step, Workflow, each_parts
 
@@ -30,7 +31,7 @@ class Node(Struct, frozen=True):
     step: Step
     before: tuple[str, ...]
     followers: tuple[str, ...]
-    condition: Condition | None
+    condition: Expression | None
     visible: tuple[tuple[str, str], ...]
     source: str
     members: tuple[str, ...]
@@ -60,7 +61,7 @@ def _node(step: Step, before: dict[str, tuple[str, ...]], behind: tuple[str, ...
         step=step,
         before=tuple(dict.fromkeys(step.after)),
         followers=behind,
-        condition=compiled(step.when) if step.when else None,
+        condition=compile_cesql(step.when) if step.when else None,
         visible=_visible(step, before) if step.when else (),
         source=source,
         members=members,

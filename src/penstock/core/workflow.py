@@ -13,7 +13,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from penstock.core.condition import RUN_NAMES, compiled, spelled
+from penstock.core.cesql import compile_cesql
+from penstock.core.condition import RUN_NAMES, spelled
 from penstock.core.errors import Invalid
 from penstock.core.event import DEPTH_MAX
 from penstock.core.function import NAME
@@ -228,7 +229,7 @@ def _reference_faults(step: Step, steps: Collection[str], before: Collection[str
                 yield f"'each' is {step.each!r}, but {source!r} is not before it; add it to 'after'"
     if step.when:
         try:
-            compiled(step.when)
+            compile_cesql(step.when)
         except Invalid as error:
             yield f"'when': {error}"
         yield from _spelling_faults(before)
