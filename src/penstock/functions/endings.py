@@ -1,0 +1,45 @@
+"""Why a worker was ended or has ended, in words that help the function's author."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from penstock.core.function import Function
+from penstock.functions.nursery import Notice
+from penstock.functions.slot import Slot
+
+CLOSED = "the pool of workers was closed before the call was done"
+STOPPED = "the call was stopped"
+MEDDLED = "the function wrote into its worker's own socket; it may use standard output and its output folder"
+
+
+def timeout(slot: Slot, allowed_s: float) -> str:
+    """The call, or the import of the function's file, took too long."""
+    name = slot.lane.function.reference
+    if not slot.ready:
+        return f"{name}: importing its file took longer than {allowed_s:g} s and was stopped"
+    return f"{name} took longer than its limit timeout_s of {allowed_s:g} s and was stopped; raise timeout_s"
+
+
+def breach(slot: Slot, notice: Notice) -> str:
+    """The zygote's watch has seen a limit crossed."""
+    return f"{slot.lane.function.reference} crossed its limit {notice.limit}: {notice.reason}"
+
+
+def no_interpreter(function: Function, error: OSError) -> str:
+    """The environment is not there."""
+    python = function.python or "Penstock's own interpreter"
+    return f"{function.reference}: cannot start {python}: {error.strerror}; deploy the function again"
+
+
+def of(slot: Slot, notice: Notice) -> str:
+    """The worker has ended by itself."""
+    name = slot.lane.function.reference
+    if notice.reason:
+        return f"the worker of {name} was lost: {notice.reason}"
+    code = os.waitstatus_to_exitcode(notice.status)
+    if code >= 0:
+        return f"the worker of {name} ended with exit code {code}; a function must return, not exit"
+    hint = "; the machine may be out of memory" if code == -signal.SIGKILL else ""
+    return f"the worker of {name} was killed by signal {-code} ({signal.Signals(-code).name}){hint}"
