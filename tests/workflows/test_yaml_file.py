@@ -104,7 +104,7 @@ GOOD = [
     "functions: {a: {command: [x], retry: {}, batch: {}, include: []}}",
     "$schema: x\nfunctions: {a-b.c_9: {command: [x], summary: y}}",
     "workflows: {w: {steps: {a: {}, b: {after: a}}}}",
-    "workflows: {w: {steps: {a: {}, b: {after: [a], each: a, when: \"type = 'x'\", window: 1}}}}",
+    'workflows: {w: {steps: {a: {}, b: {after: [a], each: a, when: "a_n = 1", window: 1}}}}',
     "triggers: {t: {on: '*', workflow: w@3}}",
 ]
 
@@ -179,6 +179,8 @@ RELATED = [
     ("workflows:\n  w:\n    steps:\n      a: {after: b}\n      b: {after: a}", "go round in a circle"),
     ("workflows: {w: {steps: {a: {after: a}}}}", "go round in a circle: 'a' after 'a'"),
     ("workflows: {w: {steps: {a: {}, b: {each: a.x}}}}", "each takes its list from step 'a'"),
+    ("workflows: {w: {steps: {a: {}, b: {after: a, each: c.x}}}}", "each is 'c.x'; expected 'step'"),
+    ("workflows: {w: {steps: {a: {}, b: {after: a, when: 'a_x ='}}}}", "step 'b': 'when'"),
     ("workflows: {w: {steps: {a: {function: cern/a}}}}", "only what is in 'local'"),
     ("functions: {a: {python: 'absent.py:f'}}", "there is no file 'absent.py'"),
     ("functions: {a: {python: 'reduce.py:reduced'}}", "did you mean 'reduce'?"),

@@ -66,12 +66,10 @@ def make(data: Path, function: Function, source: Path, patterns: Sequence[str], 
 
 
 def placed(function: Function, bundle: Bundle, python: str) -> Function:
-    """Return ``function`` with its code and interpreter; ``./NAME`` in a command becomes absolute."""
-    command = tuple(_word(bundle.folder, word) for word in function.command)
+    """Return ``function`` with its code and, for Python, its interpreter."""
     return replace(
         function,
         code=str(bundle.folder),
-        command=command,
         python=python if function.kind is Kind.PYTHON else "",
         source_digest=bundle.digest,
     )
@@ -81,10 +79,6 @@ def stored_lock(code: Path) -> str:
     """Return the lock kept in a deployed copy; empty if its function has no dependencies."""
     path = code / LOCK
     return path.read_text() if path.is_file() else ""
-
-
-def _word(folder: Path, word: str) -> str:
-    return str(folder / word[2:]) if word.startswith("./") and (folder / word[2:]).exists() else word
 
 
 Contents = dict[str, tuple[bytes, bool]]

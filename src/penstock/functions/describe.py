@@ -140,8 +140,8 @@ def _given(definition: Any) -> JSON:
 
 def _takes_one_argument(value: Any) -> str:
     """Return ``""``, or why ``value`` cannot be called with the call alone."""
-    if inspect.iscoroutinefunction(value) or inspect.isasyncgenfunction(value):
-        return "is 'async'; a function is called in a process of its own, so write it with plain 'def'"
+    if inspect.isgeneratorfunction(value) or inspect.isasyncgenfunction(value):
+        return "is a generator ('yield'); return a dict instead"
     try:
         inspect.signature(value).bind({})
     except TypeError as error:

@@ -95,7 +95,8 @@ def _interpreter(tool: _Uv, name: str, wanted: Script) -> str:
     if found is None:
         raise Invalid(
             f"{name}: requires Python {wanted.requires_python}; Penstock runs on "
-            f"{platform.python_version()}, and no other installed interpreter fits. Install one, or change 'requires-python'"
+            f"{platform.python_version()}, and no other installed interpreter fits. "
+            "Install one, or change 'requires-python'"
         )
     path, version = found
     if version < PYTHON_LEAST:

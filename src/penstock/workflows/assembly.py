@@ -11,7 +11,7 @@ from penstock.core.errors import Invalid
 from penstock.core.event import DEPTH_MAX, FILE_CREATED, FILE_UPDATED, digest
 from penstock.core.function import Function, Kind, check_name
 from penstock.core.retry import Retry
-from penstock.core.workflow import MAP_ITEMS_MAX, Join, Step, Trigger, Workflow
+from penstock.core.workflow import MAP_ITEMS_MAX, Join, Step, Trigger, Workflow, validate
 from penstock.workflows.deployment import Deployment
 from penstock.workflows.draft import Document, Draft
 from penstock.workflows.graph import ordered
@@ -165,8 +165,9 @@ class _Assembly:
         options.only(*WORKFLOW_OPTIONS)
         if not 0 < len(draft.parts) <= STEPS_MAX:
             options.fault("", f"has {len(draft.parts)} steps; expected 1 to {STEPS_MAX}")
+        before = len(self._faults)
         steps = [(part, self._step(part)) for part in draft.parts]
-        return Workflow(
+        workflow = Workflow(
             tenant=self._tenant,
             name=self._name(draft),
             version=0,
@@ -175,6 +176,16 @@ class _Assembly:
             own_outputs=options.flag("own_outputs", False),
             summary=options.text("summary"),
         )
+        if len(self._faults) == before:
+            self._validate(draft, workflow)
+        return workflow
+
+    def _validate(self, draft: Draft, workflow: Workflow) -> None:
+        """Add what the run's state machine would object to, conditions above all."""
+        try:
+            validate(workflow)
+        except Invalid as error:
+            self._faults += [draft.fault(fault) for fault in error.faults]
 
     def _step(self, draft: Draft) -> Step:
         options = Options(draft, self._faults)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 
-from penstock.core.workflow import Step
+from penstock.core.errors import Invalid
+from penstock.core.workflow import Step, each_parts
 from penstock.workflows.draft import Draft
 from penstock.workflows.options import suggestion
 
@@ -51,14 +52,15 @@ def _stable(order: Sequence[str], before: Mapping[str, Sequence[str]], written: 
 def _check_list(draft: Draft, step: Step, before: Mapping[str, Sequence[str]], faults: list[str]) -> None:
     if not step.each:
         return
-    origin = step.each.partition(".")[0]
+    try:
+        origin, _ = each_parts(step.each, before)
+    except Invalid:
+        message = f"is {step.each!r}; expected 'step' or 'step.member' with a step before this one"
+        faults.append(draft.fault(message, "each"))
+        return
     if origin not in _ancestors(step.name, before):
-        faults.append(
-            draft.fault(
-                f"takes its list from step {origin!r}, which does not come before it; name it in 'after'",
-                "each",
-            )
-        )
+        message = f"takes its list from step {origin!r}, which does not come before it; name it in 'after'"
+        faults.append(draft.fault(message, "each"))
 
 
 def _ancestors(name: str, before: Mapping[str, Sequence[str]]) -> set[str]:
