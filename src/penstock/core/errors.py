@@ -3,7 +3,7 @@
     PenstockError
       Refused       change the request     Unauthenticated Forbidden NotFound Conflict Invalid
       Unavailable   wait, try again        Timeout ConnectionLost Throttled   (carry retry_after_s)
-      Failed        look at it; no retry   FunctionFailed JobFailed TransferFailed
+      Failed        look at it; no retry   FunctionFailed JobFailed TransferFailed Superseded
       Broken        stop; our promise is broken (a bug, a damaged log)
 
 The command line turns them into exit codes, the HTTP API into problem+json (RFC 9457).
@@ -124,6 +124,10 @@ class FunctionFailed(Failed):
 
 class JobFailed(Failed):
     """A batch job ended without a result."""
+
+
+class Superseded(Failed):
+    """The input has changed since the event; the newer content has its own event and run."""
 
 
 class TransferFailed(Failed):

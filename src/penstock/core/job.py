@@ -68,6 +68,12 @@ class JobNotice(Struct, frozen=True, kw_only=True):
         result: The function's answer (JSON bytes), once it succeeded.
         error: What went wrong, for people.
         exit_code: Of the job's process; negative is a signal.
+        retryable: Whether another try may help.
+        scratch: Folder with what it wrote.
+        files: Names of the files in ``scratch``; None if there are none.
+        log: ``file:start:end`` of what it printed.
+        started_ns: POSIX time at which the function began.
+        ended_ns: POSIX time at which it ended.
     """
 
     name: str
@@ -75,3 +81,9 @@ class JobNotice(Struct, frozen=True, kw_only=True):
     result: bytes | None = None
     error: str | None = None
     exit_code: int | None = None
+    retryable: bool = True
+    scratch: str = ""
+    files: tuple[str, ...] | None = None
+    log: str = ""
+    started_ns: int = 0
+    ended_ns: int = 0

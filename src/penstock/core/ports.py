@@ -6,15 +6,17 @@ entry-point groups ``penstock.<room>`` and imported only when the settings name 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, Protocol, TypeVar
 
 from msgspec import Raw, Struct
 
 from penstock.core.event import Event
 from penstock.core.function import Function
 from penstock.core.job import Job, JobNotice
-from penstock.core.rows import DeadLetter, FileState, Row
+from penstock.core.rows import DeadLetter, FileState, OutputRow, Row
+
+R = TypeVar("R", bound=Row)
 
 
 class Record(Struct, frozen=True):
@@ -53,6 +55,13 @@ class Log(Protocol):
             Unavailable: Nothing was appended (disk full, broker away); try again later.
         """
 
+    def write(self, events: Sequence[Event]) -> Sequence[Record]:
+        """Append without waiting, in order; on disk with the next durable append or ``sync``.
+
+        Raises:
+            Unavailable: Nothing was appended; try again later.
+        """
+
     async def sync(self) -> None:
         """Return once everything appended so far is on disk."""
 
@@ -72,11 +81,32 @@ class Log(Protocol):
 class State(Protocol):
     """The memory of decisions, runs, files and definitions: one database, one writer."""
 
+    @property
+    def dirty(self) -> bool:
+        """Whether rows are staged."""
+
     def put(self, *rows: Row) -> None:
         """Stage rows (insert or replace by key). Reads through this object see them at once."""
 
-    async def commit(self) -> None:
-        """Return once every row staged so far is on disk, in one transaction with the cursor."""
+    async def commit(self, ready: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Return once every row staged so far is on disk, in one transaction with the cursor.
+
+        Args:
+            ready: Awaited between taking the staged rows and writing them: the log's ``sync``, so
+                that state never knows more than the log.
+
+        Raises:
+            Unavailable: Not now; the rows stay staged.
+        """
+
+    def get(self, kind: type[R], *key: Any) -> R | None:
+        """Return one row by its key, staged ones included. Microseconds."""
+
+    def select(self, kind: type[R], **equal: Any) -> list[R]:
+        """Return the rows whose fields equal ``equal``, staged ones included, by key."""
+
+    def output(self, path: bytes) -> OutputRow | None:
+        """Return who published ``path`` last."""
 
     def file(self, storage: str, path: bytes) -> FileState | None:
         """Return the ledger's row of a path, staged ones included. Microseconds; never waits for the disk."""
@@ -113,6 +143,13 @@ class Source(Protocol):
         Raises:
             Unavailable: The outside system is away; call again after ``retry_after_s``.
             Refused: It can never work like this (a folder on NFS, say); the message says why.
+        """
+
+    def listing(self) -> AsyncIterator[Sequence[Event]]:
+        """Yield the events of everything that is there now, under the ids they have or would have had.
+
+        For triggers that start with what exists. Nothing is missed or doubled against ``events``: both
+        derive the same ids. A source that has no such listing yields nothing.
         """
 
     async def close(self) -> None:
@@ -161,6 +198,40 @@ class Answer(Struct, frozen=True, kw_only=True):
     log: str = ""
     started_ns: int = 0
     ended_ns: int = 0
+
+
+class Publication(Struct, frozen=True, kw_only=True):
+    """What is to be published for one attempt.
+
+    Attributes:
+        key: ``run/step/item/attempt``.
+        run: Id of the run.
+        tenant: On whose behalf.
+        workflow: ``namespace/name@version``, remembered with each output.
+        function: ``namespace/name@version``.
+        template: Where outputs go; see ``core.template``.
+        event: The event that the run works on.
+        offset: That event's place in the log; a later one replaces what an earlier one published.
+        generation: Of the run.
+        depth: Of the events that the outputs raise.
+        folder: Where the files lie now.
+        files: Their names, relative to ``folder``.
+        answer: What is told to the log once they are visible; opaque, kept with the intent.
+    """
+
+    key: str
+    run: str
+    tenant: str
+    workflow: str
+    function: str
+    template: str
+    event: Event
+    offset: int
+    generation: int
+    depth: int
+    folder: str
+    files: tuple[str, ...]
+    answer: bytes
 
 
 class Runtime(Protocol):

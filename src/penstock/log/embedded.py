@@ -12,6 +12,7 @@ import asyncio
 import errno
 import fcntl
 import os
+import shutil
 from collections.abc import AsyncIterator, Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -247,6 +248,22 @@ class EmbeddedLog:
             Trimmed: Retention has removed ``start``.
         """
         return list(self._reader.read(start, end))
+
+    async def backup(self, folder: Path) -> int:
+        """Copy what is durable now to ``folder``, while the log is in use; return the offset behind it."""
+        await self.sync()
+        end, size, open_base = self.durable_end, self._size, segment_bases(self.folder)[-1]
+
+        def copy() -> None:
+            folder.mkdir(parents=True, mode=0o700)
+            for base in segment_bases(self.folder):
+                target = segment_path(folder, base)
+                shutil.copyfile(segment_path(self.folder, base), target)
+                if base == open_base:
+                    os.truncate(target, size)
+
+        await asyncio.get_running_loop().run_in_executor(None, copy)
+        return end
 
     def close(self) -> None:
         """Sync and let go."""

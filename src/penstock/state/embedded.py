@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -79,13 +79,15 @@ class EmbeddedState:
         """Whether rows are staged."""
         return bool(self._staged)
 
-    async def commit(self) -> None:
+    async def commit(self, ready: Callable[[], Awaitable[None]] | None = None) -> None:
         """Write what is staged; see ``core.ports.State.commit``."""
         async with self._committing:
             if not self._staged:
                 return
             self._writing, self._staged = self._staged, {}
             try:
+                if ready is not None:
+                    await ready()
                 await asyncio.get_running_loop().run_in_executor(self._thread, self._write, self._writing)
             except PenstockError:
                 for kind, rows in self._writing.items():

@@ -1,0 +1,142 @@
+"""The engine: starts the parts in the right order, keeps them going, and ends them.
+
+Order of a start: state and log are read, the log is folded from the committed cursor to its end,
+publications that a crash interrupted are finished, what has no answer is called again; only then do
+sources begin, so that the ledger knows all that the log holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+from penstock.core.errors import PenstockError, Refused, Unavailable
+from penstock.core.lifecycle import TriggerChange
+from penstock.core.ports import Source
+from penstock.core.rows import CursorRow
+from penstock.server.backfill import Backfill
+from penstock.server.parts import Parts
+from penstock.server.pump import READER
+
+logger = logging.getLogger("penstock.engine")
+REPLAY_BATCH = 1000
+
+
+class Engine:
+    """One installation's engine.
+
+    Args:
+        parts: Everything that was built, see ``server.wiring``.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.stopping = asyncio.Event()
+        self.failure: BaseException | None = None
+        self.troubles: dict[str, str] = {}
+        self.backfill = Backfill(parts)
+
+    async def start(self) -> None:
+        """Recover, then let sources and pump run."""
+        parts = self.parts
+        parts.registry.load()
+        parts.keeper.load()
+        self._replay()
+        answered = await self._finish_publications()
+        parts.publisher.clean()
+        parts.keeper.resume(answered)
+        parts.timers.load()
+        self._spawn("pump", parts.pump.follow())
+        for source in parts.sources:
+            self._spawn(f"source {source.name}", self._run_source(source))
+
+    def _replay(self) -> None:
+        """Fold what was appended after the last commit."""
+        log, pump = self.parts.log, self.parts.pump
+        row = self.parts.state.get(CursorRow, READER, 0)
+        pump.folded = row.offset if row is not None else 0
+        while pump.folded < log.end().offsets[0]:
+            pump.fold_batch(log.read(pump.folded, pump.folded + REPLAY_BATCH))
+
+    async def _finish_publications(self) -> frozenset[tuple[str, str, int, int]]:
+        answered = set()
+        for intent in self.parts.publisher.unfinished():
+            try:
+                await self.parts.dispatcher.recover(intent)
+            except PenstockError as error:
+                logger.error("a publication cannot be finished: %s", error)
+                continue
+            run, step, item, attempt = intent.key.rsplit("/", 3)
+            answered.add((run, step, int(item), int(attempt)))
+        return frozenset(answered)
+
+    async def _run_source(self, source: Source) -> None:
+        while not self.stopping.is_set():
+            try:
+                async for events in source.events():
+                    await self._append(events)
+                    self.troubles.pop(source.name, None)
+            except Unavailable as error:
+                self.troubles[source.name] = str(error)
+                logger.warning("source %s: %s", source.name, error)
+                await asyncio.sleep(error.retry_after_s)
+            except Refused as error:
+                self.troubles[source.name] = str(error)
+                logger.error("source %s stays off: %s", source.name, error)
+                return
+
+    async def _append(self, events: Any) -> None:
+        while True:
+            try:
+                await self.parts.log.append(events)
+            except Unavailable as error:
+                self.troubles["log"] = str(error)
+                logger.warning("%s", error)
+                await asyncio.sleep(error.retry_after_s)
+            else:
+                self.troubles.pop("log", None)
+                return
+
+    def resumed(self, change: TriggerChange, since: int, until: int) -> None:
+        """Run what a trigger missed while it was paused."""
+        self._spawn("catch up", self.backfill.between(change.id, since, until, change.principal))
+
+    def spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Run something beside the rest; its failure is logged."""
+        self._spawn(name, work)
+
+    def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled() or task.exception() is None:
+            return
+        error = task.exception()
+        logger.critical("%s ended: %s", task.get_name(), error, exc_info=error)
+        if not isinstance(error, Refused):
+            self.failure = error
+            self.stopping.set()
+
+    async def stop(self) -> None:
+        """End sources, then everything; what is under way is taken up again at the next start."""
+        self.stopping.set()
+        for source in self.parts.sources:
+            await source.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        parts = self.parts
+        parts.timers.close()
+        await parts.dispatcher.close()
+        for system in parts.batch.values():
+            await system.close()
+        await parts.runtime.close()
+        await parts.checkpoint.close()
+        parts.state.close()
+        parts.log.close()

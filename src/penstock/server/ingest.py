@@ -1,0 +1,80 @@
+"""Events from outside that arrive over HTTP: checked, deduplicated, on disk before they are acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from penstock.core import lifecycle
+from penstock.core.errors import Forbidden
+from penstock.core.event import Event
+from penstock.core.rows import Seen
+from penstock.server.parts import Parts
+
+RESERVED = (lifecycle.SOURCE, "/storages/", "/manual")
+"""Sources that nobody outside may speak for."""
+
+
+class Ingest:
+    """Takes events in. What arrives in one turn of the loop shares one sync."""
+
+    def __init__(self, parts: Parts) -> None:
+        """Append to the log of ``parts``."""
+        self._parts = parts
+        self._fresh: dict[tuple[str, str], None] = {}
+        self._batch: list[Event] = []
+        self._flush: asyncio.Future[None] | None = None
+
+    async def take(self, events: Sequence[Event]) -> list[dict[str, Any]]:
+        """Return, for each event, its id and whether it was new, once all are on disk.
+
+        Raises:
+            Forbidden: An event claims a source that is ours; none was taken in.
+            Unavailable: The log cannot take them now.
+        """
+        for event in events:
+            if event.source.startswith(RESERVED):
+                raise Forbidden(
+                    f"event {event.id!r}: source {event.source!r} is Penstock's own; use a source of yours"
+                )
+        answers, new = [], []
+        for event in events:
+            key = (event.source, event.id)
+            known = key in self._fresh or self._parts.state.get(Seen, *key) is not None
+            answers.append({"id": event.id, "new": not known})
+            if not known:
+                self._fresh[key] = None
+                new.append(event)
+        try:
+            await self._append(new)
+        except BaseException:
+            for event in new:
+                self._fresh.pop((event.source, event.id), None)
+            raise
+        return answers
+
+    async def _append(self, events: list[Event]) -> None:
+        """Append with everything else of this turn; also waits when there is nothing new, for duplicates
+        are acknowledged only when the first one is on disk."""
+        self._batch += events
+        if self._flush is None:
+            loop = asyncio.get_running_loop()
+            self._flush = loop.create_future()
+            loop.call_soon(lambda: loop.create_task(self._write()))
+        await asyncio.shield(self._flush)
+
+    async def _write(self) -> None:
+        batch, self._batch = self._batch, []
+        flush, self._flush = self._flush, None
+        assert flush is not None
+        try:
+            records = await self._parts.log.append(batch)
+        except BaseException as error:
+            flush.set_exception(error)
+            return
+        flush.set_result(None)
+        if records:
+            await self._parts.pump.reached(records[-1].offset)
+        for event in batch:
+            self._fresh.pop((event.source, event.id), None)

@@ -1,0 +1,85 @@
+"""Batch jobs made of calls, and what they left behind read back."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from penstock.batch.command import job_argv
+from penstock.batch.result import read_result
+from penstock.core.errors import JobFailed, NotFound
+from penstock.core.function import Function
+from penstock.core.job import ENDED, Job, JobNotice, JobState
+from penstock.core.policy import LOCAL_TENANT
+from penstock.core.workflow import Batch, Step
+
+
+class Jobs:
+    """Makes jobs in folders below ``folder`` and completes their notices.
+
+    Args:
+        folder: Each job gets a folder of its own in it.
+        logs: Folder for what jobs print.
+        told: Called with completed notices.
+    """
+
+    def __init__(self, folder: Path, logs: Path, told: Callable[[JobNotice], None]) -> None:
+        self._folder = folder
+        self._logs = logs
+        self._told = told
+        logs.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def make(self, function: Function, step: Step, name: str, params: bytes) -> Job:
+        """Return the job for one call; ``name`` is the call's key."""
+        wanted = step.batch or Batch()
+        package = Path(__file__).resolve().parent.parent
+        return Job(
+            name=name,
+            tenant=function.tenant or LOCAL_TENANT,
+            argv=job_argv(function, package),
+            payload=params,
+            folder=str(self._folder / _safe(name)),
+            log=str(self._log(name)),
+            cores=wanted.cores,
+            memory_bytes=wanted.memory_bytes,
+            walltime_s=wanted.walltime_s,
+        )
+
+    def noticed(self, notice: JobNotice) -> None:
+        """Complete a notice with what the job left, and pass it on."""
+        self._told(self._complete(notice) if notice.state in ENDED else notice)
+
+    def _complete(self, notice: JobNotice) -> JobNotice:
+        folder, log = self._folder / _safe(notice.name), self._log(notice.name)
+        size = log.stat().st_size if log.exists() else 0
+        notice = msgspec.structs.replace(notice, scratch=str(folder / "scratch"), log=f"{log}:0:{size}")
+        try:
+            left = read_result(folder)
+        except (NotFound, JobFailed) as error:
+            if notice.state is JobState.SUCCEEDED:
+                return msgspec.structs.replace(notice, state=JobState.FAILED, error=str(error))
+            return msgspec.structs.replace(notice, retryable=notice.state is JobState.EVICTED)
+        return msgspec.structs.replace(
+            notice,
+            result=bytes(left.result) if left.result is not None else notice.result,
+            error=notice.error or left.error,
+            retryable=left.retryable,
+            files=left.files or None,
+            started_ns=left.started_ns,
+            ended_ns=left.ended_ns,
+        )
+
+    def _log(self, name: str) -> Path:
+        return self._logs / f"job-{_safe(name)}.log"
+
+    def remove(self, name: str) -> None:
+        """Remove a job's folder, once its outcome is on the log."""
+        shutil.rmtree(self._folder / _safe(name), ignore_errors=True)
+
+
+def _safe(name: str) -> str:
+    return name.replace(os.sep, ".")

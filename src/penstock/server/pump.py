@@ -1,0 +1,166 @@
+"""The pump: folds every record of the log, in order, into definitions, files, runs and decisions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from msgspec.structs import replace
+
+from penstock.core import lifecycle
+from penstock.core.errors import Invalid
+from penstock.core.event import Event, digest, encode
+from penstock.core.ledger import file_state
+from penstock.core.lifecycle import DeadLetterClose, TriggerChange, data_of
+from penstock.core.ports import Cursor, Log, Record, State
+from penstock.core.rows import (
+    CursorRow,
+    DeadLetter,
+    DeadLetterKind,
+    Decision,
+    Outcome,
+    Seen,
+)
+from penstock.routing.triggers import Match, Triggers
+from penstock.server.checkpoint import Checkpoint
+from penstock.server.ledger import PendingLedger
+from penstock.workflows.keeper import Keeper
+from penstock.workflows.registry import Registry
+
+READER = "pump"
+STORAGES = "/storages/"
+
+
+class Pump:
+    """Follows the log. One record is folded without a break, so that a commit never sees half of one.
+
+    Args:
+        log: Followed.
+        state: Receives decisions, seen ids and the cursor.
+        ledger: Receives file states.
+        registry: Receives definitions.
+        triggers: Says what an event starts.
+        keeper: Receives what is about runs, and starts them.
+        checkpoint: Touched after each batch.
+        resumed: Called with a trigger's change when it was resumed and the range of offsets it missed.
+    """
+
+    def __init__(
+        self,
+        *,
+        log: Log,
+        state: State,
+        ledger: PendingLedger,
+        registry: Registry,
+        triggers: Triggers,
+        keeper: Keeper,
+        checkpoint: Checkpoint,
+        resumed: Callable[[TriggerChange, int, int], None],
+    ) -> None:
+        self._log = log
+        self._state = state
+        self._ledger = ledger
+        self._registry = registry
+        self._triggers = triggers
+        self._keeper = keeper
+        self._checkpoint = checkpoint
+        self._resumed = resumed
+        self.folded = 0
+        self._awaited: list[tuple[int, asyncio.Future[None]]] = []
+
+    def fold_batch(self, records: Sequence[Record]) -> None:
+        """Fold records and move the cursor behind them."""
+        for record in records:
+            self.fold(record)
+        self.folded = records[-1].offset + 1
+        self._state.put(CursorRow(READER, 0, self.folded))
+        self._checkpoint.touch()
+        if self._awaited:
+            self._tell_awaited()
+
+    async def reached(self, offset: int) -> None:
+        """Return once the record at ``offset`` is folded."""
+        if self.folded <= offset:
+            future = asyncio.get_running_loop().create_future()
+            self._awaited.append((offset, future))
+            await future
+
+    def _tell_awaited(self) -> None:
+        for offset, future in self._awaited:
+            if offset < self.folded and not future.done():
+                future.set_result(None)
+        self._awaited = [entry for entry in self._awaited if not entry[1].done()]
+
+    async def follow(self) -> None:
+        """Fold what is appended, for ever."""
+        async for records in self._log.follow(Cursor((self.folded,))):
+            self.fold_batch(records)
+
+    def fold(self, record: Record) -> None:
+        """Fold one record."""
+        event = record.event
+        if event.source == lifecycle.SOURCE:
+            self._fold_own(record)
+        elif event.source.startswith(STORAGES):
+            row = file_state(event)
+            if row is not None:
+                self._ledger.folded(row)
+        else:
+            self._state.put(Seen(event.source, event.id, record.offset))
+        for match in self._triggers.decide(record):
+            self._decided(match, record)
+
+    def _fold_own(self, record: Record) -> None:
+        try:
+            self._keeper.fold(record)
+            before = dict(self._registry.triggers) if record.event.type == lifecycle.TRIGGER_CHANGED else {}
+            change = self._registry.fold(record)
+            if record.event.type == lifecycle.DEAD_LETTER_CLOSED:
+                self._close_dead_letter(data_of(record.event, DeadLetterClose))
+            if change is not None and change.paused is False and change.id in before:
+                self._resume(change, before[change.id].paused, before[change.id].since, record.offset)
+        except Invalid as error:
+            self._state.put(_dead_letter(record, DeadLetterKind.EVENT, str(error), "local"))
+
+    def _resume(self, change: TriggerChange, was_paused: bool, since: int, offset: int) -> None:
+        if was_paused and change.catch_up and not self._keeper.replaying:
+            self._resumed(change, since, offset)
+
+    def _close_dead_letter(self, close: DeadLetterClose) -> None:
+        letter = self._state.get(DeadLetter, close.id)
+        if letter is not None:
+            self._state.put(replace(letter, state=close.state))
+
+    def _decided(self, match: Match, record: Record) -> None:
+        trigger, event = match.trigger, record.event
+        run = ""
+        if match.outcome is Outcome.MATCHED:
+            run = self._keeper.start(trigger, record, at_ns=record.appended_ns)
+        elif match.outcome is Outcome.LOOP:
+            self._state.put(_dead_letter(record, DeadLetterKind.LOOP, match.reason, trigger.tenant))
+        self._state.put(
+            Decision(
+                event_id=event.id,
+                trigger=trigger.id,
+                tenant=trigger.tenant,
+                offset=record.offset,
+                subject=event.subject or "",
+                outcome=match.outcome,
+                run=run,
+                reason=match.reason,
+                at_ns=record.appended_ns,
+            )
+        )
+
+
+def _dead_letter(record: Record, kind: DeadLetterKind, reason: str, tenant: str) -> DeadLetter:
+    event: Event = record.event
+    return DeadLetter(
+        id=digest(kind.encode(), event.id.encode()),
+        tenant=tenant,
+        kind=kind,
+        subject=event.subject or event.id,
+        reason=reason,
+        body=encode(event),
+        at_ns=record.appended_ns,
+    )

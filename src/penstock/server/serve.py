@@ -1,0 +1,108 @@
+"""Runs an installation: the engine in this process, the API in a child, until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+import uvloop
+
+from penstock.core.errors import PenstockError
+from penstock.server.channel import Channel
+from penstock.server.commands import Commands
+from penstock.server.settings import Places, Settings
+from penstock.server.wiring import build
+
+logger = logging.getLogger("penstock")
+API_AGAIN_S = 1.0
+"""How long after its end the API is started again."""
+SWITCH_S = 0.0005
+"""How long another thread may keep the interpreter when the loop wants it."""
+
+
+def serve(
+    settings: Settings, places: Places, *, api: bool = True, started: Callable[[], None] | None = None
+) -> None:
+    """Run until SIGINT, SIGTERM or a ``stop`` command.
+
+    Args:
+        settings: What the operator wants.
+        places: Where things are kept.
+        api: Whether to start the API process, too.
+        started: Called when sources run and the channel listens.
+
+    Raises:
+        PenstockError: It cannot start, or a part of it ended.
+    """
+    sys.setswitchinterval(SWITCH_S)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(settings, places, api, started or (lambda: None)))
+
+
+async def _serve(settings: Settings, places: Places, api: bool, started: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+    channel: Channel | None = None
+
+    def synced(end: int) -> None:
+        if channel is not None:
+            channel.durable_to(end)
+
+    engine = build(settings, places, synced)
+    channel = Channel(places.runtime / "engine.sock", Commands(engine).handle)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, engine.stopping.set)
+    try:
+        await channel.open()
+        await engine.start()
+        channel.durable_to(engine.parts.log.durable_end)
+        if api:
+            engine.spawn("api", _keep_api(places, engine.stopping))
+        gc.collect()
+        gc.freeze()
+        started()
+        await engine.stopping.wait()
+    finally:
+        await channel.close()
+        await engine.stop()
+    if engine.failure is not None:
+        raise engine.failure
+
+
+async def _keep_api(places: Places, stopping: asyncio.Event) -> None:
+    """Run the API process, and start it again when it ends by itself."""
+    environment = {**os.environ, "PENSTOCK_PLACES": places_text(places)}
+    while not stopping.is_set():
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "penstock.server.api", env=environment, stdin=asyncio.subprocess.PIPE
+        )
+        try:
+            code = await process.wait()
+        except asyncio.CancelledError:
+            process.terminate()
+            await process.wait()
+            raise
+        logger.error("the API process ended with %s; it is started again", code)
+        await asyncio.sleep(API_AGAIN_S)
+
+
+def places_text(places: Places) -> str:
+    """Return ``places`` in the form that the API process reads from its environment."""
+    return "\0".join(str(getattr(places, name)) for name in places.__struct_fields__).replace(
+        "\0", os.pathsep
+    )
+
+
+def main(settings: Settings, places: Places, *, api: bool = True) -> int:
+    """Serve, and return an exit code; errors are told on standard error."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        serve(settings, places, api=api)
+    except PenstockError as error:
+        print(f"penstock: {error}", file=sys.stderr)  # noqa: T201 - the terminal is who asked
+        return error.exit_code
+    return 0

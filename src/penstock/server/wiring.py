@@ -1,0 +1,186 @@
+"""The map of the flow: builds every part and connects them. The only place where rooms meet.
+
+    sources -> log -> pump -> registry, triggers -> keeper -> dispatcher -> pool, batch queue
+                ^                                                  |
+                +------------ outbox <- step ended <- publisher <--+
+
+Calls go down this list; whatever comes back enters by the log.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+
+from penstock.batch.local import LocalQueue
+from penstock.batch.settings import LocalQueueSettings
+from penstock.core.job import JobNotice
+from penstock.core.lifecycle import TriggerChange
+from penstock.core.ports import Answer, BatchSystem, Source
+from penstock.core.rows import DeadLetter, RunRow, TimerRow
+from penstock.core.workflow import Workflow
+from penstock.functions.pool import Pool
+from penstock.functions.settings import PoolSettings
+from penstock.log.embedded import EmbeddedLog
+from penstock.routing.index import FilterIndex
+from penstock.routing.triggers import Triggers
+from penstock.server.checkpoint import Checkpoint
+from penstock.server.engine import Engine
+from penstock.server.jobs import Jobs
+from penstock.server.ledger import PendingLedger
+from penstock.server.outbox import Outbox
+from penstock.server.parts import Parts
+from penstock.server.pump import Pump
+from penstock.server.settings import Places, Settings, StorageSettings
+from penstock.sources.folder import FolderSettings, FolderSource
+from penstock.state.embedded import EmbeddedState
+from penstock.storage.publish import PRIVATE, Publisher
+from penstock.workflows.dispatcher import Dispatcher
+from penstock.workflows.keeper import Keeper
+from penstock.workflows.registry import Registry
+from penstock.workflows.timers import Timers
+
+
+def build(settings: Settings, places: Places, synced: Callable[[int], None]) -> Engine:
+    """Return an engine, ready to ``start``. Call it in the running event loop.
+
+    Args:
+        settings: What the operator wants.
+        places: Where things are kept.
+        synced: Called with the end of the durable log whenever it rises.
+    """
+    log = EmbeddedLog(places.state / "log" / "0", settings.log, synced)
+    state = EmbeddedState(places.state / "state.db")
+    outbox = Outbox(log)
+    late = _Late()
+
+    triggers = Triggers(FilterIndex(), late.workflow_of, late.workflow_of_run)
+    registry = Registry(state, triggers.changed)
+    timers = Timers(state, late.due)
+    roots = {storage.name: os.path.realpath(os.fsencode(storage.folder)) for storage in settings.storages}
+    publisher = Publisher(roots, state, late.durable)
+    runtime = Pool(_pool_settings(settings, places, roots), late.answered)
+    jobs = Jobs(places.state / "jobs", places.state / "logs", late.noticed)
+    batch: dict[str, BatchSystem] = {"local": LocalQueue(_queue_settings(settings, places), jobs.noticed)}
+    dispatcher = Dispatcher(
+        registry=registry,
+        runtime=runtime,
+        batch=batch,
+        make_job=jobs.make,
+        publisher=publisher,
+        timers=timers,
+        put=state.put,
+        emit=outbox.emit,
+    )
+    keeper = Keeper(
+        state,
+        registry,
+        dispatcher,
+        outbox.emit,
+        lambda offset: log.read(offset, offset + 1)[0].event,
+        settings.capacity,
+    )
+    checkpoint = Checkpoint(log, state, keeper.stage, settings.checkpoint_s)
+    ledger = PendingLedger(state)
+    pump = Pump(
+        log=log,
+        state=state,
+        ledger=ledger,
+        registry=registry,
+        triggers=triggers,
+        keeper=keeper,
+        checkpoint=checkpoint,
+        resumed=late.resumed,
+    )
+    sources: tuple[Source, ...] = tuple(
+        FolderSource(_folder_settings(storage), ledger, late.dead_letter, publisher.published)
+        for storage in settings.storages
+    )
+    engine = Engine(
+        Parts(
+            settings=settings,
+            places=places,
+            log=log,
+            state=state,
+            outbox=outbox,
+            registry=registry,
+            triggers=triggers,
+            timers=timers,
+            publisher=publisher,
+            runtime=runtime,
+            batch=batch,
+            dispatcher=dispatcher,
+            keeper=keeper,
+            checkpoint=checkpoint,
+            pump=pump,
+            sources=sources,
+        )
+    )
+    late.engine = engine
+    return engine
+
+
+class _Late:
+    """What points back up the flow: callbacks of parts that are built before their receivers."""
+
+    engine: Engine
+
+    def answered(self, answer: Answer) -> None:
+        self.engine.parts.dispatcher.answered(answer)
+
+    def noticed(self, notice: JobNotice) -> None:
+        self.engine.parts.dispatcher.noticed(notice)
+
+    def due(self, row: TimerRow) -> None:
+        self.engine.parts.dispatcher.due(row)
+
+    def resumed(self, change: TriggerChange, since: int, until: int) -> None:
+        self.engine.resumed(change, since, until)
+
+    async def durable(self) -> None:
+        await self.engine.parts.checkpoint.durable()
+
+    def dead_letter(self, letter: DeadLetter) -> None:
+        self.engine.parts.state.put(letter)
+        self.engine.parts.checkpoint.touch()
+
+    def workflow_of(self, tenant: str, reference: str) -> Workflow | None:
+        return self.engine.parts.registry.workflows.get((tenant, reference))
+
+    def workflow_of_run(self, run: str) -> str:
+        active = self.engine.parts.keeper.active.get(run)
+        if active is not None:
+            return active.workflow.name
+        row = self.engine.parts.state.get(RunRow, run)
+        return row.workflow.rsplit("@", 1)[0] if row is not None else ""
+
+
+def _pool_settings(settings: Settings, places: Places, roots: dict[str, bytes]) -> PoolSettings:
+    chosen = PoolSettings(
+        scratch=str(places.state / "scratch"),
+        logs=str(places.state / "logs"),
+        idle_s=settings.pool.idle_s,
+        read=tuple(os.fsdecode(root) for root in roots.values()),
+    )
+    workers_max = settings.pool.workers_max
+    return dataclasses.replace(chosen, workers_max=workers_max) if workers_max else chosen
+
+
+def _queue_settings(settings: Settings, places: Places) -> LocalQueueSettings:
+    default = LocalQueueSettings(folder=places.state / "queue")
+    return dataclasses.replace(
+        default,
+        cores=settings.batch.cores or default.cores,
+        memory_bytes=settings.batch.memory_bytes or default.memory_bytes,
+    )
+
+
+def _folder_settings(storage: StorageSettings) -> FolderSettings:
+    default = FolderSettings(folder=storage.folder)
+    return FolderSettings(
+        folder=storage.folder,
+        name=storage.name,
+        ignore=(*default.ignore, PRIVATE, *storage.ignore),
+        existing=storage.existing,
+    )

@@ -1,0 +1,47 @@
+"""A run in memory, with what its steps need to be called."""
+
+from __future__ import annotations
+
+from msgspec import Raw
+
+from penstock.core.event import Event
+from penstock.core.run import Run, map_elements
+from penstock.core.workflow import Step, Workflow
+
+
+class Active:
+    """A run that has not ended.
+
+    Attributes:
+        run: Changed by ``core.run.advance`` alone.
+        workflow: The version it pinned.
+        event: What started it.
+        params: What a person gave at a manual start, as JSON.
+        outputs: Published paths, by step.
+    """
+
+    __slots__ = ("_items", "event", "outputs", "params", "run", "steps", "workflow")
+
+    def __init__(self, run: Run, workflow: Workflow, event: Event, params: Raw | None = None) -> None:
+        self.run = run
+        self.workflow = workflow
+        self.event = event
+        self.params = params
+        self.outputs: dict[str, tuple[str, ...]] = {}
+        self.steps: dict[str, Step] = {step.name: step for step in workflow.steps}
+        self._items: dict[str, list[Raw]] = {}
+
+    def item(self, step: Step, place: int) -> Raw:
+        """Return the element of the list that ``step`` maps over, as JSON."""
+        if step.name not in self._items:
+            self._items[step.name] = map_elements(self.workflow, self.run, step.name)
+        return self._items[step.name][place]
+
+    def forget_items(self, step: str) -> None:
+        """Let go of a map's list once the map has ended."""
+        self._items.pop(step, None)
+
+    def add_outputs(self, step: str, outputs: tuple[str, ...]) -> None:
+        """Note what an attempt published."""
+        if outputs:
+            self.outputs[step] = self.outputs.get(step, ()) + outputs

@@ -1,0 +1,444 @@
+"""Carries out a run's commands: calls functions, submits jobs, publishes what they wrote.
+
+Outcomes go to the log as ``step.succeeded`` and ``step.failed``; nothing here changes a run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from random import random
+from time import time_ns
+from typing import Protocol
+
+import msgspec
+from msgspec import Raw, Struct
+
+from penstock.core import lifecycle
+from penstock.core.errors import PenstockError, Superseded, Unavailable
+from penstock.core.event import Event, encode, path_members, rfc3339
+from penstock.core.function import Function
+from penstock.core.job import ENDED, Job, JobNotice, JobState
+from penstock.core.lifecycle import CancelRequest, StepDue, StepEnd
+from penstock.core.ports import Answer, BatchSystem, Invocation, Publication, Runtime
+from penstock.core.retry import delay_s
+from penstock.core.rows import AttemptRow, Intent, TimerRow
+from penstock.core.run import Call, Phase, Run, Stop, Wait
+from penstock.core.workflow import Step
+from penstock.workflows.active import Active
+from penstock.workflows.registry import Registry
+from penstock.workflows.timers import Timers
+
+_encode = msgspec.json.Encoder().encode
+LOCAL = "file://localhost"
+
+
+class Publisher(Protocol):
+    """Makes outputs visible; see ``storage.publish``."""
+
+    async def publish(self, publication: Publication) -> tuple[str, ...]:
+        """Return the published paths.
+
+        Raises:
+            Superseded: The input changed meanwhile; nothing was published.
+            Refused: A path belongs to another input, or leads out of the storage.
+            Unavailable: Not now; nothing or only a part is visible, the intent stands.
+        """
+
+    async def finish(self, intent: Intent) -> tuple[str, ...]:
+        """Do (or do again) an intent's moves and return the published paths."""
+
+    def settle(self, key: str) -> None:
+        """Mark the intent as done, once its event is on the log."""
+
+    def discard(self, folder: str, files: tuple[str, ...] | None) -> None:
+        """Remove what an attempt wrote and nobody wants."""
+
+    def input_place(self, event: Event) -> bytes | None:
+        """Return the local path of the event's file, or None if it is about no file."""
+
+
+class JobMaker(Protocol):
+    """Makes a batch job of a call; see ``server.wiring``."""
+
+    def __call__(self, function: Function, step: Step, name: str, params: bytes) -> Job:
+        """Return the job."""
+
+
+class Place(Struct, frozen=True, omit_defaults=True):
+    """An endpoint and a path on it, as a step receives them."""
+
+    path: str
+    endpoint: str = ""
+    path_raw: str | None = None
+    publish: str | None = None
+
+
+class RunInfo(Struct, frozen=True, omit_defaults=True):
+    """What a step is told about its run."""
+
+    id: str
+    step: str
+    attempt: int
+    idempotency_key: str
+    tenant: str
+    workflow: str
+    generation: int = 0
+    item: int | None = None
+    started: str = ""
+
+
+class Params(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The self-sufficient event."""
+
+    event: Raw
+    read: Place | None = None
+    inputs: list[Place] = []
+    write: Place
+    exec: dict[str, str]
+    run: RunInfo
+    results: dict[str, Raw] = {}
+    item: Raw | msgspec.UnsetType = msgspec.UNSET
+    params: Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class InFlight(Struct, frozen=True):
+    """A call that has no answer yet."""
+
+    active: Active
+    step: Step
+    call: Call
+    function: Function
+
+
+class Dispatcher:
+    """The keeper's hands (see ``workflows.keeper.Hands``).
+
+    Args:
+        registry: Definitions.
+        runtime: Calls functions.
+        batch: Batch systems by name.
+        make_job: Turns a call into a job.
+        publisher: Makes outputs visible.
+        timers: Durable deadlines.
+        put: Stages state rows.
+        emit: Appends events to the log, in order, without waiting.
+    """
+
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        runtime: Runtime,
+        batch: Mapping[str, BatchSystem],
+        make_job: JobMaker,
+        publisher: Publisher,
+        timers: Timers,
+        put: Callable[..., None],
+        emit: Callable[[Event], None],
+    ) -> None:
+        self._registry = registry
+        self._runtime = runtime
+        self._batch = batch
+        self._make_job = make_job
+        self._publisher = publisher
+        self._timers = timers
+        self._put: Callable[..., None] = put
+        self._emit = emit
+        self.in_flight: dict[str, InFlight] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # -- commands ----------------------------------------------------------------------------
+
+    def call(self, active: Active, command: Call) -> None:
+        """Call the step's function, or submit its job."""
+        step = active.steps[command.step]
+        key = _key(active.run, command)
+        try:
+            function = self._registry.function(active.run.tenant, step.function)
+            params = self._params(active, step, command, function, key)
+        except PenstockError as error:
+            self._failed_at_once(active, step, command, str(error))
+            return
+        self.in_flight[key] = InFlight(active, step, command, function)
+        self._started(active.run, step, command)
+        if step.batch is None:
+            self._runtime.invoke(Invocation(key=key, function=function, params=params))
+        else:
+            self._spawn(self._submit(key, self._make_job(function, step, key, params)))
+
+    def stop(self, active: Active, command: Stop) -> None:
+        """End an attempt."""
+        key = _key(active.run, command)
+        self._timers.drop(_timer_key(active.run.id, command.step, command.item, command.attempt + 1))
+        flight = self.in_flight.get(key)
+        if flight is None:
+            return
+        if flight.step.batch is None:
+            self._runtime.stop(key)
+        else:
+            self._spawn(self._batch[flight.step.batch.system].cancel(key))
+
+    def wait(self, active: Active, command: Wait) -> None:
+        """Set a durable timer for the next attempt."""
+        step = active.steps[command.step]
+        seconds = delay_s(step.retry, command.failed_attempts, random())  # noqa: S311
+        due = StepDue(run=active.run.id, step=command.step, attempt=command.attempt, item=command.item)
+        key = _timer_key(active.run.id, command.step, command.item, command.attempt)
+        row = TimerRow(id=key, run=active.run.id, due_ns=time_ns() + int(seconds * 1e9), fact=_encode(due))
+        self._timers.add(row)
+
+    def due(self, row: TimerRow) -> None:
+        """A timer has come due: tell the log."""
+        data = msgspec.json.decode(row.fact, type=StepDue)
+        self._emit(lifecycle.step_event(lifecycle.STEP_DUE, data, 0, data.run))
+
+    def forget(self, run: str) -> None:
+        """Drop the timers of a run that has ended."""
+        self._timers.drop_run(run)
+
+    # -- answers -----------------------------------------------------------------------------
+
+    def answered(self, answer: Answer) -> None:
+        """Take a function's answer: publish what it wrote, then tell the log."""
+        flight = self.in_flight.pop(answer.key, None)
+        if flight is None or answer.error is not None or answer.files is None:
+            if answer.files is not None:
+                self._publisher.discard(answer.scratch, answer.files)
+            self._runtime.release(answer)
+            if flight is not None:
+                self._tell(flight, answer, ())
+        else:
+            self._spawn(self._publish(flight, answer))
+
+    def noticed(self, notice: JobNotice) -> None:
+        """Take a batch system's notice."""
+        if notice.state not in ENDED:
+            self._job_moved(notice)
+            return
+        flight = self.in_flight.pop(notice.name, None)
+        if flight is None:
+            return
+        answer = _answer_of(notice)
+        if answer.error is None and answer.files:
+            self._spawn(self._publish(flight, answer))
+        else:
+            self._tell(flight, answer, ())
+
+    def _job_moved(self, notice: JobNotice) -> None:
+        flight = self.in_flight.get(notice.name)
+        if flight is not None:
+            self._started(flight.active.run, flight.step, flight.call, str(notice.state))
+
+    async def _submit(self, key: str, job: Job) -> None:
+        flight = self.in_flight[key]
+        assert flight.step.batch is not None
+        try:
+            system = self._batch[flight.step.batch.system]
+            await system.submit(job)
+        except KeyError:
+            self._refuse(key, f"there is no batch system {flight.step.batch.system!r} in the settings", False)
+        except PenstockError as error:
+            self._refuse(key, str(error), isinstance(error, Unavailable))
+
+    def _refuse(self, key: str, error: str, retryable: bool) -> None:
+        flight = self.in_flight.pop(key, None)
+        if flight is not None:
+            self._tell(flight, Answer(key=key, error=error, retryable=retryable), ())
+
+    async def _publish(self, flight: InFlight, answer: Answer) -> None:
+        run, step = flight.active.run, flight.step
+        publication = Publication(
+            key=answer.key,
+            run=run.id,
+            tenant=run.tenant,
+            workflow=run.workflow,
+            function=flight.function.reference,
+            template=step.outputs or flight.function.outputs,
+            event=flight.active.event,
+            offset=run.offset,
+            generation=run.generation,
+            depth=run.depth + 1,
+            folder=answer.scratch,
+            files=answer.files or (),
+            answer=_encode(self._end(flight, answer, ())),
+        )
+        try:
+            if not _current(flight):
+                self._publisher.discard(answer.scratch, answer.files)
+                return
+            outputs = await self._publisher.publish(publication)
+        except Superseded as error:
+            self._publisher.discard(answer.scratch, answer.files)
+            self._supersede(run, str(error))
+            self._tell(flight, _with_error(answer, str(error), retryable=False), ())
+            return
+        except PenstockError as error:
+            self._publisher.discard(answer.scratch, answer.files)
+            self._tell(flight, _with_error(answer, str(error), isinstance(error, Unavailable)), ())
+            return
+        finally:
+            self._runtime.release(answer)
+        self._tell(flight, answer, outputs)
+        self._publisher.settle(answer.key)
+
+    def _supersede(self, run: Run, reason: str) -> None:
+        request = CancelRequest(run=run.id, reason=reason, principal="penstock")
+        self._emit(
+            lifecycle.request_event(lifecycle.RUN_CANCEL_REQUESTED, request, f"{run.id}/superseded", run.id)
+        )
+
+    def _tell(self, flight: InFlight, answer: Answer, outputs: tuple[str, ...]) -> None:
+        kind = lifecycle.STEP_SUCCEEDED if answer.error is None else lifecycle.STEP_FAILED
+        end = self._end(flight, answer, outputs)
+        self._emit(lifecycle.step_event(kind, end, flight.active.run.depth + 1, end.run))
+
+    async def recover(self, intent: Intent) -> None:
+        """Finish a publication that a crash interrupted, and tell the log."""
+        end = msgspec.json.decode(intent.answer, type=StepEnd)
+        outputs = await self._publisher.finish(intent)
+        end = msgspec.structs.replace(end, outputs=outputs)
+        self._emit(lifecycle.step_event(lifecycle.STEP_SUCCEEDED, end, 1, end.run))
+        self._publisher.settle(intent.key)
+
+    @staticmethod
+    def _end(flight: InFlight, answer: Answer, outputs: tuple[str, ...]) -> StepEnd:
+        return StepEnd(
+            run=flight.active.run.id,
+            step=flight.call.step,
+            attempt=flight.call.attempt,
+            item=flight.call.item,
+            function=flight.function.reference,
+            result=answer.result or Raw(b"null"),
+            error=answer.error or "",
+            retryable=answer.retryable,
+            outputs=outputs,
+            log=answer.log,
+            place=flight.step.batch.system if flight.step.batch else "pool",
+            started_ns=answer.started_ns,
+            ended_ns=answer.ended_ns,
+        )
+
+    def _failed_at_once(self, active: Active, step: Step, command: Call, error: str) -> None:
+        end = StepEnd(
+            run=active.run.id,
+            step=command.step,
+            attempt=command.attempt,
+            item=command.item,
+            function=step.function,
+            error=error,
+            retryable=False,
+            started_ns=time_ns(),
+            ended_ns=time_ns(),
+        )
+        self._emit(lifecycle.step_event(lifecycle.STEP_FAILED, end, active.run.depth + 1, end.run))
+
+    # -- parts -------------------------------------------------------------------------------
+
+    def _started(self, run: Run, step: Step, call: Call, place: str = "") -> None:
+        self._put(
+            AttemptRow(
+                run=run.id,
+                step=call.step,
+                item=call.item,
+                attempt=call.attempt,
+                tenant=run.tenant,
+                phase=Phase.RUNNING,
+                function=step.function,
+                place=place or (step.batch.system if step.batch else "pool"),
+                started_ns=time_ns(),
+            )
+        )
+
+    def _params(self, active: Active, step: Step, call: Call, function: Function, key: str) -> bytes:
+        run, event = active.run, active.event
+        read = self._read_place(event)
+        inputs = [read] if read else []
+        for before in step.after:
+            inputs += [Place(path, LOCAL) for path in active.outputs.get(before, ())]
+        return _encode(
+            Params(
+                event=Raw(encode(event)),
+                read=read,
+                inputs=inputs,
+                write=Place("", LOCAL, publish=step.outputs or function.outputs),
+                exec={"function": function.reference},
+                run=RunInfo(
+                    id=run.id,
+                    step=step.name,
+                    attempt=call.attempt,
+                    idempotency_key=key.rsplit("/", 1)[0],
+                    tenant=run.tenant,
+                    workflow=run.workflow,
+                    generation=run.generation,
+                    item=call.item if call.item >= 0 else None,
+                    started=rfc3339(run.started_ns / 1e9),
+                ),
+                results=_results(run, step),
+                item=active.item(step, call.item) if call.item >= 0 else msgspec.UNSET,
+                params=active.params if active.params is not None else msgspec.UNSET,
+            )
+        )
+
+    def _read_place(self, event: Event) -> Place | None:
+        path = self._publisher.input_place(event)
+        if path is None:
+            return None
+        members = path_members(path)
+        return Place(members["path"], LOCAL, members.get("path_raw"))
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": "a step could not be carried out", "exception": task.exception(), "task": task}
+            )
+
+    async def close(self) -> None:
+        """Wait for publications that have begun; what has not is done after the next start."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=10)
+
+
+def _key(run: Run, call: Call | Stop) -> str:
+    return f"{run.id}/{call.step}/{call.item}/{call.attempt}"
+
+
+def _timer_key(run: str, step: str, item: int, attempt: int) -> str:
+    return f"{run}/{step}/{item}/{attempt}"
+
+
+def _results(run: Run, step: Step) -> dict[str, Raw]:
+    skip = step.each.split(".", 1)[0]
+    return {
+        name: result for name in step.after if name != skip and (result := run.steps[name].result) is not None
+    }
+
+
+def _current(flight: InFlight) -> bool:
+    step = flight.active.run.steps.get(flight.call.step)
+    return step is not None and step.phase is Phase.RUNNING
+
+
+def _with_error(answer: Answer, error: str, retryable: bool) -> Answer:
+    return msgspec.structs.replace(answer, result=None, error=error, retryable=retryable, files=None)
+
+
+def _answer_of(notice: JobNotice) -> Answer:
+    retryable = notice.state in (JobState.EVICTED, JobState.FAILED) and notice.retryable
+    return Answer(
+        key=notice.name,
+        result=Raw(notice.result) if notice.result is not None else None,
+        error=notice.error if notice.state is not JobState.SUCCEEDED else None,
+        retryable=retryable,
+        scratch=notice.scratch,
+        files=notice.files,
+        log=notice.log,
+        started_ns=notice.started_ns,
+        ended_ns=notice.ended_ns,
+    )
