@@ -1,0 +1,396 @@
+"""One life of the folder source: from the first watch to the last.
+
+Everything between a notice and its event is one synchronous step (``work``): the state of the file is
+read, compared, and its row staged. Listings hand over what they found to the same step. Nothing here
+wakes up by itself: timers are set for one thing each, when there is that thing to wait for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import time
+
+from penstock.core.errors import Refused, Unavailable
+from penstock.core.event import Event, json_data, notice_id, path_members, subject_of
+from penstock.core.ledger import baseline
+from penstock.core.ports import DeadLetterSink, Ledger
+from penstock.core.rows import DeadLetter, DeadLetterKind
+from penstock.sources.compare import Comparer, stat_of
+from penstock.sources.describe import Describer
+from penstock.sources.filesystems import FileSystems
+from penstock.sources.folder_settings import FolderSettings
+from penstock.sources.ignore import Ignore
+from penstock.sources.inotify import Inotify, Notice, parse
+from penstock.sources.lease import Writers
+from penstock.sources.limits import raise_watches
+from penstock.sources.notices import MODIFY, WATCHED, Reader
+from penstock.sources.rescan import Fault, Look, Walk, look_at_all
+from penstock.sources.scans import Chunk, Scan, Scanner
+from penstock.sources.watches import Watches
+
+LATE_S = 0.02
+"""How long after its creation an unclosed file is looked at: it may have been linked, not written."""
+PAIR_S = 0.05
+"""How long the second half of a folder's rename may take to come."""
+_CLOCK_REALTIME_COARSE = 5
+"""The clock that the kernel takes files' times from; the ordinary one is up to a tick ahead of it."""
+AWAY_S = 5.0
+"""After how long to look again for a folder that is away."""
+
+
+class Watching:
+    """See the module. Made, started, worked and stopped by ``FolderSource.events``."""
+
+    def __init__(
+        self,
+        root: bytes,
+        settings: FolderSettings,
+        ledger: Ledger,
+        compare: Comparer,
+        describe: Describer,
+        dead_letter: DeadLetterSink,
+        filesystems: FileSystems,
+        ready: asyncio.Event,
+    ) -> None:
+        self.ended = False
+        self._root = root
+        self._settings = settings
+        self._ledger = ledger
+        self._compare = compare
+        self._describe = describe
+        self._dead_letter = dead_letter
+        self._filesystems = filesystems
+        self._ready = ready
+        self._ignore = Ignore(settings.ignore)
+        self._devices: dict[int, str] = {}
+        self._unsettled: dict[bytes, None] = {}
+        self._buffers: list[bytes] = []
+        self._buffered = 0
+        self._paused = False
+        self._late_due = False
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._waiter: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._inotify: Inotify | None = None
+
+    # -- life ----------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Watch the folder and begin to list it.
+
+        Raises:
+            Refused, Unavailable: As ``FolderSource.events``.
+        """
+        self._loop = asyncio.get_running_loop()
+        stat = self._root_stat()
+        self._filesystems.check(self._root, self._is_ignored_path)
+        await self._check_not_unmounted(stat)
+        self._inotify = Inotify()
+        fine = self._filesystems.has_fine_clock(self._root)
+        self._watches = Watches(self._inotify, self._root, WATCHED if fine else WATCHED | MODIFY)
+        self._watch_root()
+        self._reader = Reader(
+            self._root,
+            self._watches,
+            self._compare,
+            self._ignore,
+            self,
+            self._fault,
+            self._settings.waiting_files_max,
+        )
+        self._scanner = Scanner(
+            self._settings.name, self._ledger, self._compare, self._settings.step_files, self._wake
+        )
+        known = self._ledger.file(self._settings.name, self._root)
+        since = time.clock_gettime_ns(_CLOCK_REALTIME_COARSE)
+        self._compare.set_baseline(
+            known or baseline(self._settings.name, self._root, since, stat.st_ino, done=False)
+        )
+        self.whole()
+        self._loop.add_reader(self._inotify.fd, self._on_readable)
+        self._task = self._loop.create_task(self._scanner.run(), name=f"scans of {self._settings.name}")
+        self._task.add_done_callback(lambda _: self._wake())
+
+    def work(self) -> list[Event]:
+        """Return the events of all that is ready now, their rows staged. Reads the disk, waits for nothing.
+
+        Raises:
+            Refused, Unavailable: As ``FolderSource.events``.
+        """
+        events: list[Event] = []
+        if self._buffers or self._reader.fenced:
+            events += self._reader.read(self._notices())
+        if self._late_due:
+            self._late_due = False
+            events += self._reader.late(self._settings.inline_files)
+        chunk = self._scanner.take()
+        if chunk is not None:
+            events += self._chunk(chunk)
+        self._prepare_next()
+        if not events:
+            self._raise_what_ended_it()
+        return events
+
+    def has_work(self) -> bool:
+        """Whether ``work`` has anything to do."""
+        return bool(
+            self.ended or self._buffers or self._reader.fenced or self._late_due or self._scanner.has_chunk
+        )
+
+    async def wait(self) -> None:
+        """Return once there is work."""
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def end(self) -> None:
+        """Let ``events`` end."""
+        self.ended = True
+        self._wake()
+
+    def stop(self) -> None:
+        """Drop everything; waits milliseconds for a listing's step under way."""
+        for timer in self._timers.values():
+            timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
+            self._scanner.close()
+        if self._inotify is not None:
+            self._loop.remove_reader(self._inotify.fd)
+            self._inotify.close()
+
+    # -- notices -------------------------------------------------------------------------------------
+
+    def _on_readable(self) -> None:
+        assert self._inotify is not None
+        self._keep(self._inotify.read())
+        if self._buffered > self._settings.notice_bytes_max:
+            # The consumer is behind. The kernel keeps what follows, and says so should it overflow.
+            self._loop.remove_reader(self._inotify.fd)
+            self._paused = True
+        self._wake()
+
+    def _keep(self, buffer: bytes) -> None:
+        if buffer:
+            self._buffers.append(buffer)
+            self._buffered += len(buffer)
+
+    def _notices(self) -> list[Notice]:
+        buffers, self._buffers, self._buffered = self._buffers, [], 0
+        return parse(b"".join(buffers))
+
+    def _prepare_next(self) -> None:
+        assert self._inotify is not None
+        if self._reader.fenced:
+            # Nobody writes to these files now: whoever did has queued his notice before. Read them all.
+            while buffer := self._inotify.read():
+                self._keep(buffer)
+        if self._paused:
+            self._paused = False
+            self._loop.add_reader(self._inotify.fd, self._on_readable)
+        if self._reader.created:
+            self._once("late", LATE_S, self._on_late)
+        if self._unsettled:
+            self._once("settle", self._settings.settle_s, self._on_settled)
+
+    def _once(self, name: str, delay_s: float, call: object) -> None:
+        if name not in self._timers:
+            self._timers[name] = self._loop.call_later(delay_s, self._fire, name, call)
+
+    def _fire(self, name: str, call: object) -> None:
+        del self._timers[name]
+        assert callable(call)
+        call()
+
+    def _on_late(self) -> None:
+        self._late_due = True
+        self._wake()
+
+    def _on_settled(self) -> None:
+        paths, self._unsettled = tuple(self._unsettled), {}
+        self._scanner.ask(Scan(paths=paths, may_predate=not self._ready.is_set()))
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    # -- listings (``notices.Scans``) ----------------------------------------------------------------
+
+    def whole(self) -> None:
+        """Compare the whole tree with the ledger."""
+        walk = self._walk(self._root)
+        self._scanner.ask(Scan(walk=walk, missing_below=self._root, whole=True, may_predate=True))
+
+    def discover(self, folder: bytes) -> list[Event]:
+        """Watch and list a new folder, the first files at once and the rest in the background."""
+        walk = self._walk(folder)
+        step = walk.step(self._settings.inline_files)
+        looks, faults = look_at_all([path for path, _ in step.files])
+        scan = Scan(walk=walk)
+        if not walk.done:
+            self._scanner.ask(scan)
+        return self._chunk(Chunk(scan=scan, looks=looks, faults=[*step.faults, *faults]))
+
+    def moved(self, old: bytes, new: bytes) -> list[Event]:
+        """Tell of a renamed folder; its files follow in the background."""
+        self._scanner.ask(Scan(walk=self._walk(new), missing_below=old, moved=(old, new)))
+        try:
+            return [self._describe.folder_moved(old, new, os.lstat(new))]
+        except FileNotFoundError:
+            return []
+
+    def left(self, folder: bytes) -> None:
+        """Tell in the background of the files of a folder that has left."""
+        self._scanner.ask(Scan(missing_below=folder))
+
+    def wait_for_pair(self, cookie: int) -> None:
+        """Take a folder for gone if the second half of its rename does not come."""
+        self._once(f"pair {cookie}", PAIR_S, lambda: self._reader.expire(cookie))
+
+    def _walk(self, folder: bytes) -> Walk:
+        return Walk([folder], self._watches.add, self._ignore, self._refusal)
+
+    def _chunk(self, chunk: Chunk) -> list[Event]:
+        for fault in chunk.faults:
+            self._fault(fault)
+        events = [event for seen in chunk.looks if (event := self._found(seen, chunk.scan))]
+        if chunk.gone:
+            self._root_stat()  # An unmounted disk is no deletion of its files.
+            events += [event for path in chunk.gone if (event := self._missing(path))]
+        if chunk.last and chunk.scan.whole:
+            self._listed()
+        return events
+
+    def _found(self, seen: Look, scan: Scan) -> Event | None:
+        if seen.stat is None or seen.writers is Writers.SOME:
+            return None
+        if (
+            seen.writers is Writers.UNKNOWN
+            and 0 <= time.time() - seen.stat.st_ctime < self._settings.settle_s
+        ):
+            self._unsettled[seen.path] = None
+            return None
+        try:
+            now = stat_of(seen.path)
+        except OSError as error:
+            self._fault(Fault(seen.path, error.errno or 0, error.strerror or str(error)))
+            return None
+        if now is None or now.st_ctime_ns != seen.stat.st_ctime_ns:
+            return None  # Changed since: the notice of that is on its way.
+        if scan.moved is not None:
+            old, new = scan.moved
+            return self._compare.moved_with_folder(seen.path, now, old + seen.path[len(new) :])
+        return self._compare.found(seen.path, now, may_predate=scan.may_predate)
+
+    def _missing(self, path: bytes) -> Event | None:
+        try:
+            present = stat_of(path) is not None
+        except OSError:
+            return None  # It cannot be asked, so it is not known to be gone.
+        return None if present else self._compare.gone(path, "missing")
+
+    def _listed(self) -> None:
+        known = self._ledger.file(self._settings.name, self._root)
+        assert known is not None
+        inode = self._root_stat().st_ino
+        self._compare.set_baseline(
+            baseline(self._settings.name, self._root, known.ctime_ns, inode, done=True)
+        )
+        self._ready.set()
+
+    # -- what goes wrong -----------------------------------------------------------------------------
+
+    def _root_stat(self) -> os.stat_result:
+        try:
+            stat = os.stat(self._root)
+        except OSError as error:
+            raise Unavailable(
+                f"folder {_shown(self._root)}: {error.strerror}; create it, or mount its disk", AWAY_S
+            ) from error
+        if not os.path.isdir(self._root):
+            raise Refused(f"{_shown(self._root)} is no folder; name the folder to watch")
+        return stat
+
+    async def _check_not_unmounted(self, stat: os.stat_result) -> None:
+        """Refuse to take an empty mount point for the deletion of all files."""
+        known = self._ledger.file(self._settings.name, self._root)
+        if known is None or known.inode == stat.st_ino or os.listdir(self._root):
+            return
+        async for _ in self._ledger.files(self._settings.name, self._root):
+            raise Unavailable(
+                f"folder {_shown(self._root)} is empty and not the one that was watched before: "
+                "mount its disk, or put a file into it if it was made anew",
+                AWAY_S,
+            )
+
+    def _watch_root(self) -> None:
+        try:
+            self._watches.add(self._root)
+            os.listdir(self._root)
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise Refused(_too_few_watches(self._root, 1)) from error
+            raise Refused(
+                f"folder {_shown(self._root)} cannot be watched: {error.strerror}; "
+                "let the user that runs Penstock read it (setfacl -m u:USER:rx FOLDER)"
+            ) from error
+
+    def _raise_what_ended_it(self) -> None:
+        if self._reader.root_lost:
+            raise Unavailable(
+                f"folder {_shown(self._root)} was deleted, moved or unmounted while it was watched; "
+                "put it back, and the files that changed meanwhile will be found",
+                AWAY_S,
+            )
+        if self._task is not None and self._task.done() and not self._task.cancelled():
+            self._task.result()
+
+    def _fault(self, fault: Fault) -> None:
+        if fault.number == errno.ENOSPC and not self._ready.is_set():
+            raise Refused(_too_few_watches(fault.path, len(self._watches)))
+        remedy = {
+            errno.EACCES: "; let the user that runs Penstock read it (setfacl -m u:USER:rx)",
+            errno.ENOSPC: f"; {_too_few_watches(fault.path, len(self._watches))}",
+        }.get(fault.number, "")
+        reason = f"{_shown(fault.path)} is not watched: {fault.reason}{remedy}"
+        self._dead_letter(
+            DeadLetter(
+                id=notice_id(self._settings.name, "unreadable", fault.path),
+                tenant="",
+                kind=DeadLetterKind.NOTICE,
+                subject=subject_of(fault.path),
+                reason=reason,
+                body=bytes(json_data({"errno": fault.number, **path_members(fault.path)})),
+                at_ns=time.time_ns(),
+            )
+        )
+
+    def _refusal(self, folder: bytes) -> str:
+        device = os.lstat(folder).st_dev
+        if device not in self._devices:
+            kind = self._filesystems.type_at(folder)
+            foreign = self._filesystems.is_foreign(kind)
+            self._devices[device] = (
+                f"it is on {kind}, where others' writes raise no notice" if foreign else ""
+            )
+        return self._devices[device]
+
+    def _is_ignored_path(self, path: bytes) -> bool:
+        parts = path[len(self._root.rstrip(b"/")) + 1 :].split(b"/")
+        below = [b"".join(part + b"/" for part in parts[:depth]) for depth in range(len(parts))]
+        return any(self._ignore(folder, name) for folder, name in zip(below, parts, strict=True))
+
+
+def _too_few_watches(path: bytes, watched: int) -> str:
+    return (
+        f"the kernel's watches are used up after {watched} folders, at {_shown(path)}; "
+        f"raise the limit: {raise_watches(watched)}"
+    )
+
+
+def _shown(path: bytes) -> str:
+    return repr(path.decode("utf-8", "replace"))

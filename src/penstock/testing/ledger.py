@@ -1,0 +1,45 @@
+"""A ledger in memory, for tests of sources."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from penstock.core.rows import FileState, Row
+
+
+class MemoryLedger:
+    """``core.ports.Ledger`` without a disk. Rows other than files' are kept in ``others``.
+
+    Attributes:
+        rows: Last row of each (storage, path).
+        others: Rows of other kinds, in the order in which they came.
+    """
+
+    def __init__(self, rows: dict[tuple[str, bytes], FileState] | None = None) -> None:
+        self.rows = dict(rows or {})
+        self.others: list[Row] = []
+
+    def file(self, storage: str, path: bytes) -> FileState | None:
+        """Return the last known state of a path, or None."""
+        return self.rows.get((storage, path))
+
+    def put(self, *rows: Row) -> None:
+        """Replace what is known of each row's path."""
+        for row in rows:
+            if isinstance(row, FileState):
+                self.rows[row.storage, row.path] = row
+            else:
+                self.others.append(row)
+
+    async def files(self, storage: str, folder: bytes) -> AsyncIterator[FileState]:
+        """Yield the present files below ``folder`` by path; rows put meanwhile may be missed."""
+        below = folder.rstrip(b"/") + b"/"
+        keys = [key for key in self.rows if key[0] == storage and key[1].startswith(below)]
+        for key in sorted(keys):
+            row = self.rows[key]
+            if row.present:
+                yield row
+
+    def copy(self) -> MemoryLedger:
+        """Return a ledger that knows the same now and forgets what this one learns later."""
+        return MemoryLedger(self.rows)
