@@ -10,7 +10,7 @@ import ctypes
 import os
 import struct
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from penstock.functions import kernel
 
@@ -55,7 +55,7 @@ def abi() -> int:
         return 0
 
 
-def restrict(read: Iterable[str], write: Iterable[str], *, network: bool) -> list[str]:
+def restrict(read: Collection[str], write: Collection[str], *, network: bool) -> list[str]:
     """Confine the calling process, and all it will start, to what is listed; it needs ``NO_NEW_PRIVS``.
 
     Args:
@@ -109,8 +109,8 @@ def _allow(ruleset: int, path: str, rights: int) -> None:
         os.close(handle)
 
 
-def _rules(read: Iterable[str], write: Iterable[str]) -> Iterable[tuple[str, int]]:
-    yield from ((path, READ) for path in (*SYSTEM, *_etc(), *interpreter(), *read))
+def _rules(read: Collection[str], write: Collection[str]) -> Iterable[tuple[str, int]]:
+    yield from ((path, READ) for path in (*SYSTEM, *_etc(), *interpreter(write), *read))
     yield from ((path, READ | CHANGE) for path in write)
     yield from ((path, READ_FILE | READ_DIR | WRITE_FILE) for path in DEVICES)
     yield "/dev/shm", NAMED  # noqa: S108
@@ -123,9 +123,12 @@ def _etc() -> list[str]:
     return [f"/etc/{name}" for name in os.listdir("/etc") if name not in SECRET_IN_ETC]
 
 
-def interpreter() -> list[str]:
-    """The folders this Python imports from: often in the user's home, which as a whole stays closed."""
-    home = os.path.expanduser("~")
+def interpreter(write: Iterable[str] = ()) -> list[str]:
+    """The folders this Python imports from: often in the user's home, which as a whole stays closed.
+
+    So does a folder that holds the scratch folders, even if Python imports from it.
+    """
+    closed = [os.path.realpath(path) + "/" for path in (os.path.expanduser("~"), *write)]
     found = {os.path.realpath(p) for p in (sys.prefix, sys.base_prefix, *sys.path) if p and os.path.isabs(p)}
     found.add(os.path.dirname(os.path.realpath(sys.executable)))
-    return sorted(path for path in found if not (home + "/").startswith(path.rstrip("/") + "/"))
+    return sorted(path for path in found if not any(one.startswith(path.rstrip("/") + "/") for one in closed))

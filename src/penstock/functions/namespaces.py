@@ -8,6 +8,7 @@ namespace it counts its own threads, so that RLIMIT_NPROC is a limit of this wor
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import struct
@@ -56,7 +57,7 @@ def _between(tell: tuple[int, int], told: tuple[int, int]) -> bool:
     os.close(tell[0])
     os.close(told[1])
     try:
-        _own_user(kernel.NEW_USER | kernel.NEW_PID | kernel.NEW_NS)
+        _own_user(kernel.NEW_USER | kernel.NEW_PID)
         pid = os.fork()
     except OSError:
         os._exit(1)
@@ -91,7 +92,7 @@ def entered() -> bool:
 
 
 def close_mounts(write: Iterable[str], shared_memory_bytes: int) -> list[str]:
-    """Make everything read-only but ``write``, in the mount namespace of the calling worker.
+    """Make everything read-only but ``write``, in a mount namespace of the calling worker's own.
 
     Args:
         write: Folders that stay writable.
@@ -103,8 +104,11 @@ def close_mounts(write: Iterable[str], shared_memory_bytes: int) -> list[str]:
     Raises:
         OSError: Nothing may be mounted here; nothing is changed that the worker could notice.
     """
+    # Made only now: a mount with a file open for writing (the worker's log) cannot become read-only.
+    kernel.call("unshare", kernel.NEW_NS)
     _mount("none", "/", "", _RECURSIVE | _PRIVATE, "")
-    _mount("proc", "/proc", "proc", _NO_SUID | _NO_DEVICES | _NO_EXECUTE, "")
+    with contextlib.suppress(OSError):  # In containers that hide parts of /proc; the other one still works.
+        _mount("proc", "/proc", "proc", _NO_SUID | _NO_DEVICES | _NO_EXECUTE, "")
     folders = sorted({os.path.realpath(folder) for folder in write})
     for folder in folders:
         _mount(folder, folder, "", _BIND, "")

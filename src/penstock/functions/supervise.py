@@ -6,20 +6,21 @@ ends within ``PERIOD_S`` is never looked at, and without calls there is no deadl
 
 from __future__ import annotations
 
+import itertools
 import os
 import stat
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from penstock.functions import cgroup, tree
+from penstock.functions import cgroup, confine, tree
 
 PERIOD_S = 0.1
 FILES_MOST = 100_000
 """Files and folders in the scratch of one call."""
-THREADS_MOST = 4096
-"""Threads of all processes of one call together."""
+PROCESSES_MOST = 10_000
+"""Processes of one call that are looked at if it has no limit of them."""
 _SHARE_OF_TIME = 10
 """A look that took long is repeated only after so many times as long."""
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -49,7 +50,6 @@ class _Call:
     next_look: float
     group: str | None = None
     next_walk: float = 0.0
-    told: set[str] = field(default_factory=set)
 
 
 class Watch:
@@ -64,8 +64,8 @@ class Watch:
         Args:
             pid: The worker's process id.
             limits: ``memory_bytes``, ``processes``, ``log_bytes`` (with ``log``, the file's path),
-                ``file_bytes`` (with ``scratch``, a list of folders), ``timeout_s``. What is
-                missing or 0 is not watched.
+                ``file_bytes`` and ``files`` (with ``scratch``, a list of folders), ``timeout_s``.
+                What is missing or 0 is not watched; ``files`` is ``FILES_MOST`` then.
         """
         now = time.monotonic()
         log = limits.get("log")
@@ -87,31 +87,38 @@ class Watch:
             now: The monotonic time.
 
         Returns:
-            Limits crossed, each reported once per call.
+            A limit crossed by each call that crossed one; these calls are no longer watched.
         """
         found: list[Breach] = []
-        for call in self._calls.values():
-            if call.next_look > now:
-                continue
-            found += [breach for breach in _look(call, now) if breach.limit not in call.told]
-            call.told |= {breach.limit for breach in found if breach.pid == call.pid}
+        for call in [call for call in self._calls.values() if call.next_look <= now]:
+            breach = next(_look(call, now), None)
+            if breach is not None:
+                found.append(breach)
+                self.end(call.pid)
             took = time.monotonic() - now
             call.next_look = now + max(PERIOD_S, took * _SHARE_OF_TIME)
         return found
 
 
-def _look(call: _Call, now: float) -> Iterable[Breach]:
-    call.group = call.group or cgroup.of(call.pid)
-    pids = cgroup.members(call.group) if call.group else [call.pid, *tree.descendants(call.pid)]
-    pids = [pid for pid in pids if tree.alive(pid)]
+def _look(call: _Call, now: float) -> Iterator[Breach]:
+    """Yield what is crossed, the cheapest to find first: a fork bomb leaves no time for the others."""
     yield from _time(call, now)
+    call.group = call.group or cgroup.of(call.pid)
+    pids = _members(call)
     yield from _processes(call, pids)
-    yield from _memory(call, pids)
     yield from _log(call)
+    yield from _memory(call, pids)
     yield from _scratch(call, now)
 
 
-def _time(call: _Call, now: float) -> Iterable[Breach]:
+def _members(call: _Call) -> list[int]:
+    """The processes of a call, not many more than are allowed."""
+    found = cgroup.members(call.group) if call.group else tree.walk(call.pid)
+    most = (call.limits.get("processes") or PROCESSES_MOST) + 1
+    return list(itertools.islice(filter(tree.alive, found), most))
+
+
+def _time(call: _Call, now: float) -> Iterator[Breach]:
     allowed = call.limits.get("timeout_s")
     if allowed and now - call.began > allowed:
         yield Breach(
@@ -119,26 +126,25 @@ def _time(call: _Call, now: float) -> Iterable[Breach]:
         )
 
 
-def _processes(call: _Call, pids: list[int]) -> Iterable[Breach]:
+def _processes(call: _Call, pids: list[int]) -> Iterator[Breach]:
     allowed = call.limits.get("processes")
     if not allowed:
         return
     if len(pids) > allowed:
         yield Breach(
-            call.pid, "processes", f"{len(pids)} processes at once; {allowed} are allowed (processes)"
+            call.pid, "processes", f"more than the {allowed} processes at once that are allowed (processes)"
         )
-    threads = sum(_threads(pid) for pid in pids)
-    if threads > THREADS_MOST:
-        yield Breach(
-            call.pid, "threads", f"{threads} threads at once; {THREADS_MOST} are allowed to any function"
-        )
+    threads, most = sum(_threads(pid) for pid in pids), confine.tasks_most(allowed)
+    if threads > most:
+        words = f"{threads} threads at once; {most} are allowed ({confine.THREADS_MORE} more than processes)"
+        yield Breach(call.pid, "threads", words)
 
 
-def _memory(call: _Call, pids: list[int]) -> Iterable[Breach]:
+def _memory(call: _Call, pids: list[int]) -> Iterator[Breach]:
     allowed = call.limits.get("memory_bytes")
     if not allowed or sum(_resident(pid) for pid in pids) <= allowed:
         return
-    # The cheap sum counts what processes share (the zygote's pages) several times over, so count right now.
+    # The cheap sum counts what processes share (the zygote's pages) several times over, so now count right.
     used = sum(_proportional(pid) for pid in pids)
     if used > allowed:
         yield Breach(
@@ -146,7 +152,7 @@ def _memory(call: _Call, pids: list[int]) -> Iterable[Breach]:
         )
 
 
-def _log(call: _Call) -> Iterable[Breach]:
+def _log(call: _Call) -> Iterator[Breach]:
     allowed, path = call.limits.get("log_bytes"), call.limits.get("log")
     if not allowed or not path:
         return
@@ -155,23 +161,19 @@ def _log(call: _Call) -> Iterable[Breach]:
         yield Breach(call.pid, "log", f"{_text(written)} printed; {_text(allowed)} are allowed (log_bytes)")
 
 
-def _scratch(call: _Call, now: float) -> Iterable[Breach]:
+def _scratch(call: _Call, now: float) -> Iterator[Breach]:
     allowed = call.limits.get("file_bytes")
     if not allowed or now < call.next_walk:
         return
-    used, files = 0, 0
+    used, files, most = 0, 0, call.limits.get("files") or FILES_MOST
     for folder in call.limits.get("scratch", ()):
-        more_bytes, more_files = usage(folder, FILES_MOST - files)
+        more_bytes, more_files = usage(folder, most - files)
         used, files = used + more_bytes, files + more_files
     call.next_walk = now + (time.monotonic() - now) * _SHARE_OF_TIME
     if used > allowed:
         yield Breach(call.pid, "file", f"{_text(used)} of files; {_text(allowed)} are allowed (file_bytes)")
-    if files >= FILES_MOST:
-        yield Breach(
-            call.pid,
-            "files",
-            f"{files} files and folders; fewer than {FILES_MOST} are allowed to any function",
-        )
+    if files >= most:
+        yield Breach(call.pid, "files", f"{files} files and folders; fewer than {most} are allowed")
 
 
 def usage(folder: str, files_most: int) -> tuple[int, int]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Collection, Iterable
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator
 
 from penstock.functions import cgroup
 
@@ -23,15 +24,21 @@ _LISTED = os.path.exists(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
 """Whether this kernel lists children; nearly all do. Else /proc is searched."""
 
 
-def descendants(pid: int) -> list[int]:
-    """All that ``pid`` has started and that still is there, dead but uncollected ones included."""
-    found: list[int] = []
-    waiting = [pid]
+def walk(pid: int) -> Iterator[int]:
+    """Yield ``pid`` and all it has started, each before the processes it started are looked up.
+
+    Dead but uncollected ones are among them. Who stops each as it comes will find all.
+    """
+    waiting = deque([pid])
     while waiting:
-        below = children(waiting.pop())
-        found += below
-        waiting += below
-    return found
+        one = waiting.popleft()
+        yield one
+        waiting += children(one)
+
+
+def descendants(pid: int) -> list[int]:
+    """All that ``pid`` has started, without itself."""
+    return list(walk(pid))[1:]
 
 
 def children(pid: int) -> list[int]:
@@ -134,11 +141,13 @@ def _stop_all(pid: int) -> set[int]:
     deadline = time.monotonic() + _STOP_S_MAX
     stopped: set[int] = set()
     while time.monotonic() < deadline:
-        new = {one for one in (pid, *descendants(pid)) if one not in stopped and alive(one)}
-        _signal(new, signal.SIGSTOP)
-        stopped |= new
+        before = len(stopped)
+        for one in walk(pid):
+            if one not in stopped and alive(one):
+                _signal([one], signal.SIGSTOP)
+                stopped.add(one)
         # Until it really stands still, a fork under way may yet yield a child that nobody has seen.
-        if not new and all(_stat(one)[:1] != ["R"] for one in stopped):
+        if len(stopped) == before and all(_stat(one)[:1] != ["R"] for one in stopped):
             break
     return stopped - {pid}
 
