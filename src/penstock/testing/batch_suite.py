@@ -157,11 +157,13 @@ class BatchSystemSuite:
         folder: An empty folder that the jobs can see, with a space and other odd characters in it.
         noticed: The notices of the current system.
         system: The system under test.
+        walltime_s: The shortest that the system can keep, in seconds.
     """
 
     folder: Path
     noticed: Notices
     system: BatchSystem
+    walltime_s = 0.3
 
     def open(self, noticed: JobSink) -> BatchSystem:
         """Return a new system; a second call, after ``close``, returns it as after a restart."""
@@ -288,7 +290,7 @@ class BatchSystemSuite:
         assert self.noticed.states("done") == [JobState.RUNNING, JobState.SUCCEEDED]
 
     async def test_the_wall_time_ends_a_job_with_words(self) -> None:
-        job = self.job("long", "hold", walltime_s=1.0)
+        job = self.job("long", "hold", walltime_s=self.walltime_s)
         self.pipes(job)
         notice = await self.run(job)
         assert notice.state is JobState.FAILED
