@@ -1,1 +1,5 @@
-"""An event in, the subscriptions that match it out."""
+"""Routing: which subscriptions want an event, however many there are."""
+
+from penstock.routing.index import FilterIndex
+
+__all__ = ["FilterIndex"]

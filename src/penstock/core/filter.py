@@ -1,1 +1,0 @@
-"""Filters: which events a subscription wants."""
