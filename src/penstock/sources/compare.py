@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from stat import S_ISREG
 
+from msgspec.structs import replace
+
 from penstock.core.event import Event
 from penstock.core.ledger import is_listed
 from penstock.core.ports import Ledger
@@ -76,7 +78,7 @@ class Comparer:
         """
         before = self._ledger.file(self._storage, path)
         if before is None and may_predate and self._is_older_than_baseline(stat):
-            self._ledger.put(self._describe.row(path, stat, None))
+            self._ledger.put(self._describe.untold(path, stat))
             return None
         if before is not None and before.present and _same_content(before, stat):
             return self.attributes(path, stat, "found")
@@ -103,7 +105,7 @@ class Comparer:
         old = self._ledger.file(self._storage, old_path)
         event = self.closed(path, stat, "moved-with-folder", moved_from=None if old is None else old_path)
         if old is not None and old.present:
-            self._ledger.put(self._describe.gone(old, "moved-with-folder")[1])
+            self._ledger.put(replace(old, present=False, event_id=""))
         return event
 
     def _is_older_than_baseline(self, stat: os.stat_result) -> bool:

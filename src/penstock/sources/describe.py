@@ -48,14 +48,17 @@ class Describer:
         moved_from: bytes | None = None,
     ) -> Told:
         """Tell of new content at ``path``; the generation follows on what was known ``before``."""
-        row = self.row(path, stat, before)
+        row = self._row(path, stat, before)
         kind = FILE_UPDATED if before is not None and before.present else FILE_CREATED
         cause, depth = self._published(path, stat.st_ino) or (None, None)
         record = self._record(row, notice, stat, moved_from=moved_from)
         return self._event(row.event_id, kind, row.path, record, stat.st_mtime, cause, depth), row
 
-    def row(self, path: bytes, stat: os.stat_result, before: FileState | None) -> FileState:
-        """Return the row for new content of which nobody is told."""
+    def untold(self, path: bytes, stat: os.stat_result) -> FileState:
+        """Return the row for content of which nobody is told: it has no event, so no event's id."""
+        return replace(self._row(path, stat, None), event_id="")
+
+    def _row(self, path: bytes, stat: os.stat_result, before: FileState | None) -> FileState:
         generation = 1 if before is None else before.generation + 1
         return FileState(
             storage=self._storage,
@@ -77,11 +80,13 @@ class Describer:
         )
         identity = gone_id(self._storage, before.path, before.generation)
         record = self._record(before, notice, origin=origin)
-        return self._event(identity, kind, before.path, record, time.time()), replace(before, present=False)
+        row = replace(before, present=False, event_id=self._content_id(before))
+        return self._event(identity, kind, before.path, record, time.time()), row
 
     def attributes(self, before: FileState, stat: os.stat_result, notice: str) -> Told:
         """Tell that owner, mode, times or links changed, and the content did not."""
-        row = replace(before, mtime_ns=stat.st_mtime_ns, ctime_ns=stat.st_ctime_ns)
+        content = self._content_id(before)
+        row = replace(before, mtime_ns=stat.st_mtime_ns, ctime_ns=stat.st_ctime_ns, event_id=content)
         identity = attributes_id(self._storage, row.path, row.generation, row.ctime_ns)
         record = self._record(row, notice, stat)
         return self._event(identity, FILE_ATTRIBUTES_CHANGED, row.path, record, stat.st_ctime), row
@@ -104,7 +109,10 @@ class Describer:
     def listed(self, row: FileState, stat: os.stat_result) -> Event:
         """Tell of content that is known already, under the id that it has."""
         record = self._record(row, "listed", stat)
-        return self._event(row.event_id, FILE_CREATED, row.path, record, stat.st_mtime)
+        return self._event(self._content_id(row), FILE_CREATED, row.path, record, stat.st_mtime)
+
+    def _content_id(self, row: FileState) -> str:
+        return generation_id(self._storage, row.path, row.generation)
 
     def _record(
         self,

@@ -103,15 +103,17 @@ class Watching:
         self._scanner = Scanner(
             self._settings.name, self._ledger, self._compare, self._settings.step_files, self._wake
         )
-        known = self._ledger.file(self._settings.name, self._root)
-        since = time.clock_gettime_ns(_CLOCK_REALTIME_COARSE)
-        self._compare.set_baseline(
-            known or baseline(self._settings.name, self._root, since, stat.st_ino, done=False)
-        )
+        await self._set_baseline(stat)
         self.whole()
         self._loop.add_reader(self._inotify.fd, self._on_readable)
         self._task = self._loop.create_task(self._scanner.run(), name=f"scans of {self._settings.name}")
         self._task.add_done_callback(lambda _: self._wake())
+
+    async def _set_baseline(self, stat: os.stat_result) -> None:
+        row = self._ledger.file(self._settings.name, self._root)
+        if row is None:
+            row = baseline(self._settings.name, self._root, await _next_tick_ns(), stat.st_ino, done=False)
+        self._compare.set_baseline(row)
 
     def work(self) -> list[Event]:
         """Return the events of all that is ready now, their rows staged. Reads the disk, waits for nothing.
@@ -383,6 +385,15 @@ class Watching:
         parts = path[len(self._root.rstrip(b"/")) + 1 :].split(b"/")
         below = [b"".join(part + b"/" for part in parts[:depth]) for depth in range(len(parts))]
         return any(self._ignore(folder, name) for folder, name in zip(below, parts, strict=True))
+
+
+async def _next_tick_ns() -> int:
+    """Return a time, POSIX nanoseconds, that is later than that of any file changed before the call."""
+    now = before = time.clock_gettime_ns(_CLOCK_REALTIME_COARSE)
+    while now == before:
+        await asyncio.sleep(0.001)
+        now = time.clock_gettime_ns(_CLOCK_REALTIME_COARSE)
+    return now
 
 
 def _too_few_watches(path: bytes, watched: int) -> str:
