@@ -178,7 +178,7 @@ def read_secrets(place: Place) -> str:
     return _tried(
         key=lambda: (place.home / ".ssh/id_ed25519").read_text(),
         link=link.read_text,
-        listing=lambda: os.listdir(place.home),
+        listing=lambda: os.listdir(place.home / ".ssh"),
         neighbour=lambda: (place.neighbour / "result").read_text(),
         descriptor=lambda: Path(f"/proc/{place.zygote}/environ").read_bytes(),
     )
@@ -193,11 +193,15 @@ def connect(place: Place) -> str:
 
 
 def connect_locally(place: Place) -> str:
-    line = lambda: socket.socket(socket.AF_UNIX)  # noqa: E731
     return _tried(
-        path=lambda: line().connect(str(place.outside / "engine.sock")),
-        abstract=lambda: line().connect(f"\0{place.outside}"),
+        path=lambda: _local(str(place.outside / "engine.sock")),
+        abstract=lambda: _local(f"\0{place.outside}"),
     )
+
+
+def _local(address: str) -> None:
+    with socket.socket(socket.AF_UNIX) as line:
+        line.connect(address)
 
 
 def signal_others(place: Place) -> str:
@@ -233,6 +237,8 @@ def behave(place: Place) -> str:
     (place.scratch / "deep/er").mkdir(parents=True)
     (place.scratch / "deep/er/out").write_text("x")
     (place.scratch / "deep/er/out").rename(place.scratch / "out")
+    Path("relative").write_text("x")
+    assert (place.scratch / "relative").exists()
     assert (place.inputs / "data").read_text() == "input"
     assert subprocess.run(["/bin/echo", "hello"], capture_output=True, check=True).stdout == b"hello\n"
     with concurrent.futures.ProcessPoolExecutor(2) as pool:
@@ -309,6 +315,7 @@ def _work(
         log = os.open(limits["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(log, 1)
         os.dup2(log, 2)
+        os.chdir(place.scratch)
         plan = {**limits, "write": [str(place.scratch)], "read": [str(place.inputs)], "cgroup": group}
         os.write(write, json.dumps(confine.enter(plan, limits["without"])).encode() + b"\n")
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -75,7 +76,7 @@ def enter(plan: Mapping[str, Any], without: Collection[str] = ()) -> list[str]:
         without: Mechanisms not to use, besides those in ``SWITCHED_OFF``.
 
     Returns:
-        What the kernel holds now, each once: ``writes``, ``reads``, ``network``, ``sockets``,
+        What the kernel holds now, each once: ``writes``, ``reads``, ``home``, ``network``, ``sockets``,
         ``signals``, ``other-processes``, ``memory`` (of the tree), ``memory-per-process``,
         ``processes``, ``file-size`` (of each file), ``privileges``, ``tree`` (its certain end).
     """
@@ -86,14 +87,16 @@ def enter(plan: Mapping[str, Any], without: Collection[str] = ()) -> list[str]:
     os.setsid()
     steps: dict[str, Callable[[], list[str]]] = {
         "cgroup": lambda: cgroup.join(plan["cgroup"]) if plan.get("cgroup") else [],
-        "namespaces": lambda: _namespaces(plan),
+        "namespaces": lambda: _namespaces(plan, off),
         "rlimits": lambda: _rlimits(plan),
         "capabilities": _capabilities,
         "landlock": lambda: _landlock(plan),
         "seccomp": lambda: seccomp.restrict(network=bool(plan.get("network")), protected=above),
     }
     held = [name for mechanism, step in steps.items() if mechanism not in off for name in _try(step)]
-    kernel.prctl(kernel.PARENT_DEATH_SIGNAL, 9)
+    kernel.prctl(kernel.PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    if above and os.getppid() != above[0]:
+        os._exit(1)  # The zygote ended before its death became a signal.
     return list(dict.fromkeys(held))
 
 
@@ -108,11 +111,14 @@ def _off(without: Collection[str]) -> set[str]:
     return {*without, *os.environ.get(SWITCHED_OFF, "").split(",")}
 
 
-def _namespaces(plan: Mapping[str, Any]) -> list[str]:
+def _namespaces(plan: Mapping[str, Any], off: set[str]) -> list[str]:
     if not namespaces.entered():
         return []
     held = ["tree", "signals"]
     held += _try(lambda: namespaces.close_mounts(plan["write"], plan.get("memory_bytes") or 1 << 30))
+    if "writes" in held and ("landlock" in off or not landlock.abi()):
+        shown = (*plan["write"], *plan.get("read", ()), *landlock.interpreter(plan["write"]))
+        held += _try(lambda: namespaces.hide_home(os.path.expanduser("~"), shown))
     if plan.get("processes"):
         held += _tasks(tasks_most(plan["processes"]))
     return held

@@ -38,7 +38,14 @@ NAMED = READ_FILE | WRITE_FILE | TRUNCATE | MAKE_REG | REMOVE_FILE | REFER
 
 SYSTEM = (
     *("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/opt", "/nix/store", "/gnu/store", "/cvmfs"),
-    *("/proc", "/sys/devices/system", "/sys/fs/cgroup", "/run/systemd/resolve", "/var/cache/fontconfig"),
+    *(
+        "/proc",
+        "/sys/devices/system",
+        "/sys/fs/cgroup",
+        "/run/systemd/resolve",
+        "/run/NetworkManager",
+        "/var/cache/fontconfig",
+    ),
 )
 """Read by programs everywhere, and by any user of the machine. Homes, /tmp, /run, /var and /root are not."""
 SECRET_IN_ETC = frozenset(
@@ -64,7 +71,7 @@ def restrict(read: Collection[str], write: Collection[str], *, network: bool) ->
         network: Whether TCP is allowed.
 
     Returns:
-        What is now held: ``writes`` and ``reads``; ``signals`` from ABI 6 on.
+        What is now held: ``writes``, ``reads`` and ``home``; ``signals`` from ABI 6 on.
 
     Raises:
         OSError: The kernel refuses.
@@ -80,7 +87,7 @@ def restrict(read: Collection[str], write: Collection[str], *, network: bool) ->
         kernel.call("landlock_restrict_self", ruleset, 0)
     finally:
         os.close(ruleset)
-    return ["writes", "reads", *(["signals"] if version >= 6 else [])]
+    return ["writes", "reads", "home", *(["signals"] if version >= 6 else [])]
 
 
 def _known(version: int) -> int:

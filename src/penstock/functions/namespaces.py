@@ -18,7 +18,7 @@ from penstock.functions import kernel
 
 _READ_ONLY, _NO_SUID, _NO_DEVICES, _NO_EXECUTE, _BIND = 1, 2, 4, 8, 4096
 _RECURSIVE, _PRIVATE = 16384, 1 << 18
-_HERE, _ALSO_BELOW = -100, 0x8000
+_HERE, _ALSO_BELOW, _LAZILY = -100, 0x8000, 2
 
 
 def fork() -> int:
@@ -109,7 +109,7 @@ def close_mounts(write: Iterable[str], shared_memory_bytes: int) -> list[str]:
     _mount("none", "/", "", _RECURSIVE | _PRIVATE, "")
     with contextlib.suppress(OSError):  # In containers that hide parts of /proc; the other one still works.
         _mount("proc", "/proc", "proc", _NO_SUID | _NO_DEVICES | _NO_EXECUTE, "")
-    folders = sorted({os.path.realpath(folder) for folder in write})
+    folders = _outermost(write)
     for folder in folders:
         _mount(folder, folder, "", _BIND, "")
     _read_only("/", True, below=True)
@@ -117,7 +117,53 @@ def close_mounts(write: Iterable[str], shared_memory_bytes: int) -> list[str]:
         _read_only(folder, False, below=False)
     # A private /dev/shm goes away with the worker, and counts its bytes.
     _mount("tmpfs", "/dev/shm", "tmpfs", _NO_SUID | _NO_DEVICES, f"size={shared_memory_bytes},mode=1777")  # noqa: S108
+    _step_into_new_mounts()
     return ["writes"]
+
+
+def hide_home(folder: str, but: Iterable[str]) -> list[str]:
+    """Show an empty folder in place of ``folder``, in it only what is listed; after ``close_mounts``.
+
+    Where there is no Landlock, this keeps at least the home folder from being read.
+
+    Returns:
+        ``home``.
+
+    Raises:
+        OSError: Nothing may be mounted here; nothing is changed.
+    """
+    folder = os.path.realpath(folder)
+    inside = [path for path in _outermost(but) if path.startswith(folder + "/") and os.path.isdir(path)]
+    kept = [(path, os.open(path, os.O_PATH | os.O_CLOEXEC)) for path in inside]
+    _mount("tmpfs", folder, "tmpfs", _NO_SUID | _NO_DEVICES, "size=1m,mode=0755")
+    try:
+        for path, handle in kept:
+            os.makedirs(path)
+            _mount(f"/proc/self/fd/{handle}", path, "", _BIND | _RECURSIVE, "")
+        _read_only(folder, True, below=False)
+        _step_into_new_mounts()
+    except OSError:
+        kernel.call("umount2", ctypes.c_char_p(os.fsencode(folder)), _LAZILY)
+        raise
+    finally:
+        for _, handle in kept:
+            os.close(handle)
+    return ["home"]
+
+
+def _outermost(folders: Iterable[str]) -> list[str]:
+    """The folders that are not within another of them."""
+    found: list[str] = []
+    for folder in sorted({os.path.realpath(folder) for folder in folders}):
+        if not any(folder.startswith(outer.rstrip("/") + "/") for outer in found):
+            found.append(folder)
+    return found
+
+
+def _step_into_new_mounts() -> None:
+    """The working folder is still the one below what was mounted over it."""
+    with contextlib.suppress(OSError):
+        os.chdir(os.getcwd())
 
 
 def _mount(source: str, target: str, kind: str, flags: int, options: str) -> None:

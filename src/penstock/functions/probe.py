@@ -56,7 +56,12 @@ LIMITS: dict[str, tuple[bool, str, str]] = {
     "processes": (True, "processes of a call", f"{_DELEGATE}; or, not as root, {_NAMESPACES}"),
     "file-size": (True, "size of each file written", "nothing: every Linux has it"),
     "writes": (False, "files outside the scratch folder cannot be changed", f"{_LANDLOCK}; or {_NAMESPACES}"),
-    "reads": (False, "the home folder, keys and others' files cannot be read", _LANDLOCK),
+    "home": (False, "the home folder and its keys cannot be read", f"{_LANDLOCK}; or {_NAMESPACES}"),
+    "reads": (
+        False,
+        "other files than the system's, its code's and its inputs' cannot be read",
+        _LANDLOCK,
+    ),
     "network": (False, "no network for functions that did not ask for it", _SECCOMP),
     "sockets": (False, "no Unix sockets: session bus, container engine, SSH agent", _SECCOMP),
     "signals": (
