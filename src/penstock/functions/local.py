@@ -226,7 +226,7 @@ class _Test:
             "exec": {"function": function.reference},
             "run": self._run_members(step, command),
             "results": {
-                name: msgspec.json.decode(result) for name, result in results.items() if result is not None
+                name: msgspec.json.decode(answer) for name, answer in ended.items() if answer is not None
             },
         }
         if command.item >= 0:
