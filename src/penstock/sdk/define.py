@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar, overload
 
 Plain = Callable[..., Any]
+AnyPlain = TypeVar("AnyPlain", bound=Plain)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +60,10 @@ class FunctionDefinition:
     batch: Batch | None = None
 
 
+@overload
+def function(plain: AnyPlain, /) -> AnyPlain: ...
+@overload
+def function(*, name: str | None = None, **options: Any) -> Callable[[AnyPlain], AnyPlain]: ...
 def function(plain: Plain | None = None, /, *, name: str | None = None, **options: Any) -> Any:
     """Make a plain function deployable.
 
