@@ -41,12 +41,11 @@ def rerun(
     roots = [name for name in plan if name in named or name in unfinished]
     if not roots:
         raise Conflict(f"nothing failed in run {old.id}; name the step to run again from")
-    again = reachable({name: node.followers for name, node in plan.items()}, roots)
-    afresh = reachable(
-        {name: node.followers for name, node in plan.items()},
-        [*named, *(follower for name in again for follower in plan[name].followers)],
-    )
-    steps = {name: _step(old.steps.get(name, StepRun()), name in again, name in afresh) for name in plan}
+    followers = {name: node.followers for name, node in plan.items()}
+    again = set(reachable(followers, roots))
+    afresh = set(reachable(followers, [*named, *(behind for name in again for behind in followers[name])]))
+    kept = {name: old.steps.get(name, StepRun()) for name in plan}
+    steps = {name: _step(kept[name], name in again, name in afresh) for name in plan}
     return msgspec.structs.replace(
         old,
         id=new_id,
