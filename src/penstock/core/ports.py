@@ -212,7 +212,6 @@ class Publication(Struct, frozen=True, kw_only=True):
         template: Where outputs go; see ``core.template``.
         event: The event that the run works on.
         offset: That event's place in the log; a later one replaces what an earlier one published.
-        generation: Of the run.
         depth: Of the events that the outputs raise.
         folder: Where the files lie now.
         files: Their names, relative to ``folder``.
@@ -227,7 +226,6 @@ class Publication(Struct, frozen=True, kw_only=True):
     template: str
     event: Event
     offset: int
-    generation: int
     depth: int
     folder: str
     files: tuple[str, ...]

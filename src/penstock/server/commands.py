@@ -190,7 +190,7 @@ class Commands:
         workflows = {
             name: version for (kind, _, name), version in known.versions.items() if kind == "workflow"
         }
-        trial = pin(deployment, functions, workflows | {w.name: 0 for w in deployment.workflows})
+        trial = pin(deployment, functions, workflows | {w.name: 1 for w in deployment.workflows})
         for workflow in trial.workflows:
             workflows[workflow.name] = self._version(DefinitionKind.WORKFLOW, workflow, workflows)
         return pin(deployment, functions, workflows)

@@ -62,15 +62,20 @@ class Engine:
             pump.fold_batch(log.read(pump.folded, pump.folded + REPLAY_BATCH))
 
     async def _finish_publications(self) -> frozenset[tuple[str, str, int, int]]:
+        """Finish what a crash interrupted; return the attempts whose end was not on the log yet."""
         answered = set()
         for intent in self.parts.publisher.unfinished():
+            run, step, item, attempt = intent.key.rsplit("/", 3)
+            key = (run, step, int(item), int(attempt))
             try:
-                await self.parts.dispatcher.recover(intent)
+                if self.parts.keeper.is_unanswered(*key):
+                    await self.parts.dispatcher.recover(intent)
+                    answered.add(key)
+                else:
+                    await self.parts.publisher.finish(intent)
+                    self.parts.publisher.settle(intent.key)
             except PenstockError as error:
                 logger.error("a publication cannot be finished: %s", error)
-                continue
-            run, step, item, attempt = intent.key.rsplit("/", 3)
-            answered.add((run, step, int(item), int(attempt)))
         return frozenset(answered)
 
     async def _run_source(self, source: Source) -> None:

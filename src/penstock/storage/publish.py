@@ -142,6 +142,10 @@ class Publisher:
         name = self._storage(event)
         return path_of(event.subject) if name is not None and event.subject else None
 
+    def stale(self, event: Event) -> str | None:
+        """Say in words whether the content that the event tells of is no longer there; else None."""
+        return _stale(event) if self._storage(event) is not None else None
+
     def clean(self) -> int:
         """Remove attempts' folders that no intent needs; return how many. For the start only."""
         needed = {
@@ -178,7 +182,7 @@ class Publisher:
             name=name,
             function=publication.function,
             run=publication.run,
-            generation=publication.generation,
+            generation=_generation(publication.event),
         )
 
     def _may_replace(self, publication: Publication, target: bytes) -> None:
@@ -215,7 +219,9 @@ class Publisher:
 
 def _collect(publication: Publication, root: bytes, targets: list[bytes]) -> Moves:
     """Check the input, and move the files to the attempt's folder (blocking)."""
-    _check_input(publication.event)
+    why = _stale(publication.event)
+    if why is not None and os.path.lexists(path_of(publication.event.subject or "")):
+        raise Superseded(why)  # what was moved or deleted meanwhile was read whole, and its result stands
     attempt = publication.key.replace("/", "-").encode()
     folder = os.path.join(root, PRIVATE.encode(), b"attempts", attempt)
     try:
@@ -233,20 +239,27 @@ def _collect(publication: Publication, root: bytes, targets: list[bytes]) -> Mov
     return moves
 
 
-def _check_input(event: Event) -> None:
+def _generation(event: Event) -> int:
+    """Return which content of its file the event tells of, from 1; 1 for what numbers none."""
+    if event.type not in NEW_CONTENT:
+        return 1
+    return file_record(event).generation or 1
+
+
+def _stale(event: Event) -> str | None:
+    """Say whether the content that the event tells of is no longer there."""
     if event.type not in NEW_CONTENT or event.subject is None:
-        return
+        return None
     record: FileRecord = file_record(event)
     try:
         stat = os.lstat(path_of(event.subject))
     except OSError:
-        return  # moved on or deleted: what was read was this content, and its result stands
+        return f"{record.path} was moved or deleted before it could be worked on"
     if record.inode is None or record.mtime_ns is None:
-        return
-    if (stat.st_ino, stat.st_mtime_ns, stat.st_size) != (record.inode, record.mtime_ns, record.size):
-        raise Superseded(
-            f"{record.path} has changed since the event; the newer content has its own event and run"
-        )
+        return None
+    if (stat.st_ino, stat.st_mtime_ns, stat.st_size) == (record.inode, record.mtime_ns, record.size):
+        return None
+    return f"{record.path} has changed since the event; the newer content has its own event and run"
 
 
 def _bring(source: bytes, target: bytes) -> None:

@@ -54,6 +54,9 @@ class Publisher(Protocol):
     def discard(self, folder: str, files: tuple[str, ...] | None) -> None:
         """Remove what an attempt wrote and nobody wants."""
 
+    def stale(self, event: Event) -> str | None:
+        """Say in words whether the content that the event tells of is no longer there; else None."""
+
     def input_place(self, event: Event) -> bytes | None:
         """Return the local path of the event's file, or None if it is about no file."""
 
@@ -202,14 +205,21 @@ class Dispatcher:
     def answered(self, answer: Answer) -> None:
         """Take a function's answer: publish what it wrote, then tell the log."""
         flight = self.in_flight.pop(answer.key, None)
-        if flight is None or answer.error is not None or answer.files is None:
-            if answer.files is not None:
-                self._publisher.discard(answer.scratch, answer.files)
-            self._runtime.release(answer)
-            if flight is not None:
-                self._tell(flight, answer, ())
-        else:
+        if flight is not None and answer.error is None and answer.files is not None:
             self._spawn(self._publish(flight, answer))
+            return
+        if answer.files is not None:
+            self._publisher.discard(answer.scratch, answer.files)
+        self._runtime.release(answer)
+        if flight is not None:
+            self._tell_plain(flight, answer)
+
+    def _tell_plain(self, flight: InFlight, answer: Answer) -> None:
+        """Tell of an attempt that published nothing; one that failed for want of its input is superseded."""
+        why = self._publisher.stale(flight.active.event) if answer.error is not None else None
+        if why is not None:
+            self._supersede(flight.active.run, why)
+        self._tell(flight, answer, ())
 
     def noticed(self, notice: JobNotice) -> None:
         """Take a batch system's notice."""
@@ -223,7 +233,7 @@ class Dispatcher:
         if answer.error is None and answer.files:
             self._spawn(self._publish(flight, answer))
         else:
-            self._tell(flight, answer, ())
+            self._tell_plain(flight, answer)
 
     def _job_moved(self, notice: JobNotice) -> None:
         flight = self.in_flight.get(notice.name)
@@ -257,7 +267,6 @@ class Dispatcher:
             template=step.outputs or flight.function.outputs,
             event=flight.active.event,
             offset=run.offset,
-            generation=run.generation,
             depth=run.depth + 1,
             folder=answer.scratch,
             files=answer.files or (),

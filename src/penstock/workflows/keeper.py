@@ -363,6 +363,10 @@ class Keeper:
             if row.phase == done and kept is not None and kept.phase in (Phase.SUCCEEDED, Phase.RUNNING):
                 active.add_outputs(row.step, tuple(msgspec.json.decode(row.outputs)))
 
+    def is_unanswered(self, run: str, step: str, item: int, attempt: int) -> bool:
+        """Whether the log, as far as it was folded, holds no end of this attempt."""
+        return (run, step, item, attempt) in self._noted_calls
+
     def resume(self, answered: frozenset[tuple[str, str, int, int]] = frozenset()) -> None:
         """Carry out what was noted and not answered; ``answered`` attempts have answers on their way."""
         self.replaying = False
