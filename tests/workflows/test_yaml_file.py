@@ -1,7 +1,6 @@
 """YAML definitions: what is read, what is refused with its line, and that the schema says the same."""
 
 import json
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,11 @@ import pytest
 from penstock.core.errors import Invalid
 from penstock.core.function import Function, Kind
 from penstock.core.workflow import Join
+from penstock.schemas import definitions
 from penstock.workflows.definitions import read
 from penstock.workflows.deployment import Deployment
 
-SCHEMA = json.loads((files("penstock.schemas") / "definitions-1.json").read_text())
+SCHEMA = json.loads(definitions())
 PYTHON = {
     "functions": [
         {
@@ -187,6 +187,15 @@ RELATED = [
     ("functions: {a: {command: [x]}}\nworkflows: {a: {steps: {b: {}}}}", "the name is taken by the workflow"),
     ("functions: {a: {command: [x], on: '*'}}\ntriggers: {a: {on: x, workflow: a}}", "the name is taken by"),
     ("functions: {a: {command: [x], on: '*'}}\nworkflows: {w: {steps: {a: {}}}}", "step of workflow 'w'"),
+    (
+        "functions:\n  a:\n    command: [x]\n    on:\n      all:\n      - exat: {type: t}",
+        "scan.yaml:6: function 'a': on/all/0/exat",
+    ),
+    ("functions:\n  a: {command: [x], on: '[a'}", "scan.yaml:2: function 'a': on/all/1/glob/path"),
+    (
+        "functions:\n  a:\n    command: [x]\n    retry:\n      attempts: 1000",
+        "scan.yaml:5: function 'a': retry.attempts",
+    ),
     ("functions: {a: {command: [x], memory: 0B}}", "at least one byte"),
 ]
 

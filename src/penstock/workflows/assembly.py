@@ -9,6 +9,7 @@ from typing import Any
 from penstock.core import template
 from penstock.core.errors import Invalid
 from penstock.core.event import DEPTH_MAX, FILE_CREATED, FILE_UPDATED, digest
+from penstock.core.filter import parse
 from penstock.core.function import Function, Kind, check_name
 from penstock.core.retry import Retry
 from penstock.core.workflow import MAP_ITEMS_MAX, Join, Step, Trigger, Workflow, validate
@@ -251,13 +252,23 @@ class _Assembly:
     def _filter(self, draft: Draft) -> dict[str, Any]:
         on = draft.options.get("on")
         if isinstance(on, str) and on.strip():
-            return new_content(on)
+            return self._checked(draft, new_content(on))
         if isinstance(on, dict) and on:
-            return on
+            return self._checked(draft, on)
         self._faults.append(
             draft.fault(f"is {shown(on)}; expected a glob such as '*.nxs' or a CloudEvents filter", "on")
         )
         return {}
+
+    def _checked(self, draft: Draft, document: dict[str, Any]) -> dict[str, Any]:
+        """Return ``document``; what the filter language objects to goes to the faults, each at its place."""
+        try:
+            parse(document)
+        except Invalid as error:
+            for fault in error.faults:
+                pointer, _, message = fault.partition(": ")
+                self._faults.append(draft.fault_within("on", pointer, message))
+        return document
 
 
 def new_content(glob: str) -> dict[str, Any]:

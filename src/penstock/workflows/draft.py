@@ -15,7 +15,7 @@ class Draft:
         name: What it is called.
         place: Where it is written, such as ``scan.py:12``.
         options: What was said about it.
-        places: Where single options are written, if that is known.
+        places: Where single options are written, if that is known; members of them as ``retry/attempts``.
         parts: The steps of a workflow.
         entry: ``file.py:attribute`` of a Python function.
         files: Files of the definition's folder that a function's code consists of, or patterns of such.
@@ -34,9 +34,19 @@ class Draft:
 
     def fault(self, message: str, option: str = "") -> str:
         """Return ``message`` with the place and the name of what is at fault before it."""
-        place = self.places.get(option, self.place)
+        place = self._nearest(option.replace(".", "/"))
         named = f"{option} {message}" if option else message
         return f"{place}: {self.kind} {self.name!r}: {named}"
+
+    def fault_within(self, option: str, pointer: str, message: str) -> str:
+        """The same for what is at the JSON ``pointer`` in ``option``."""
+        where = f"{option}{pointer.rstrip('/')}"
+        return f"{self._nearest(where)}: {self.kind} {self.name!r}: {where}: {message}"
+
+    def _nearest(self, where: str) -> str:
+        while where and where not in self.places:
+            where = where.rpartition("/")[0]
+        return self.places.get(where, self.place)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,9 +8,13 @@ from typing import Any
 from penstock.core.errors import Invalid
 from penstock.workflows.draft import Document, Draft
 from penstock.workflows.options import shown, suggestion
-from penstock.workflows.yaml_tree import Tree, parse
+from penstock.workflows.yaml_tree import Tree, Where, parse
 
 SECTIONS = ("functions", "workflows", "triggers")
+DRAFT_DEPTH = 2
+"""``functions / NAME``"""
+STEP_DEPTH = 4
+"""``workflows / NAME / steps / NAME``"""
 JSON = dict[str, Any]
 
 
@@ -35,6 +39,7 @@ class _Reader:
         self._tree = tree
         self._describe = describe
         self._faults = faults
+        self._lines = _lines_within(tree)
 
     def document(self) -> Document:
         value = self._tree.value
@@ -67,7 +72,7 @@ class _Reader:
         if not isinstance(options, dict):
             self._fault(where, f"{kind} {name!r} is {shown(options)}; expected a mapping of options")
             options = {}
-        places = {option: self._place((*where, option)) for option in options}
+        places = {inner: f"{self._path.name}:{line}" for inner, line in self._lines.get(where, {}).items()}
         return Draft(kind=kind, name=name, place=self._place(where), options=options, places=places)
 
     def _workflow(self, draft: Draft) -> Draft:
@@ -138,6 +143,16 @@ class _Reader:
 
     def _fault(self, where: tuple[str, ...], message: str) -> None:
         self._faults.append(f"{self._place(where)}: {message}")
+
+
+def _lines_within(tree: Tree) -> dict[Where, dict[str, int]]:
+    """Return, for each draft's place in the tree, the lines of all that is below it."""
+    found: dict[Where, dict[str, int]] = {}
+    for where, line in tree.lines.items():
+        for depth in (DRAFT_DEPTH, STEP_DEPTH):
+            if len(where) > depth:
+                found.setdefault(where[:depth], {})["/".join(map(str, where[depth:]))] = line
+    return found
 
 
 def _changed(draft: Draft, **changes: Any) -> Draft:
