@@ -139,6 +139,11 @@ def test_nothing_answered_is_an_empty_object_and_a_coroutine_is_awaited(wrapped:
     assert answer(wrapped.python("async def later(): return {'a': 1}\nreturn later()")) == {"a": 1}
 
 
+def test_a_fork_that_comes_back_out_of_the_function_does_not_answer_too(wrapped: Wrapped) -> None:
+    result = wrapped.python("pid = os.fork()\nif pid: os.waitpid(pid, 0)\nreturn {'parent': pid > 0}")
+    assert answer(result) == {"parent": True}
+
+
 def test_code_that_cannot_be_loaded_is_named(wrapped: Wrapped) -> None:
     missing = wrapped.run(Function(tenant="t", name="t/f", version=1, entry="gone.py:go"))
     assert "gone.py is missing; deploy the function again" in (missing.error or "")
@@ -163,7 +168,7 @@ def test_the_log_limit_ends_the_function_and_keeps_what_was_printed_before(wrapp
 
 def test_the_memory_limit_is_named(wrapped: Wrapped) -> None:
     result = wrapped.python(
-        "return {'n': len(bytearray(800 << 20))}", environment={wrapper.MEMORY_VARIABLE: str(256 << 20)}
+        "return {'n': len(bytearray(64 << 30))}", environment={wrapper.MEMORY_VARIABLE: str(256 << 20)}
     )
     assert "its limit is 256 MiB" in (result.error or "")
     assert not result.retryable

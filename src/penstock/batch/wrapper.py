@@ -43,6 +43,8 @@ TOO_LONG = f"its answer is longer than {ANSWER_BYTES_MAX} bytes; write large dat
 CHUNK_BYTES = 1 << 16
 TAIL_BYTES = 2000
 FILES_MAX = 100_000
+THREAD_BYTES = 48 << 20
+"""What a numeric library reserves per core and hardly uses (stack, buffer)."""
 ERROR_CHARACTERS_MAX = 4000
 FRAMES_MAX = 8
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
@@ -323,8 +325,11 @@ class Child:
         self._confine()
         if self.options.command:
             self._become_command(params)
+        own = os.getpid()
         result = self._call(params)
         flush()
+        if os.getpid() != own:
+            os._exit(0)  # a fork of the user's that came back out of the function; it has no say
         write_all(self.answer, b"R" + result)
         return 0
 
@@ -353,7 +358,7 @@ class Child:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         for kind, wanted in (
             (resource.RLIMIT_FSIZE, self.options.file_bytes),
-            (resource.RLIMIT_DATA, self.options.memory_bytes),
+            (resource.RLIMIT_DATA, self._data_bytes()),
         ):
             hard = resource.getrlimit(kind)[1]
             limit = wanted if hard == resource.RLIM_INFINITY else min(wanted % (1 << 63), hard)
@@ -363,6 +368,11 @@ class Child:
             plan["read"] = [*plan.get("read", ()), self.options.code]
             plan["write"] = [*plan.get("write", ()), *self.own_folders]
             confinement(self.options).enter(plan)
+
+    def _data_bytes(self) -> int:
+        """Return the memory limit as the kernel counts; what threads reserve is not held against it."""
+        wanted = self.options.memory_bytes
+        return wanted if wanted == resource.RLIM_INFINITY else wanted + THREAD_BYTES * (os.cpu_count() or 1)
 
     def _call(self, params: dict[str, Any]) -> bytes:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
