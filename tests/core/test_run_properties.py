@@ -96,18 +96,21 @@ class World:
         if chance < self.cancels:
             return Cancel("enough")
         if chance < 0.2:
-            return self.luck.choice(self.told)
+            return self.honest(self.luck.choice(self.told))
         if chance < 0.3 and self.called:  # perhaps a zombie: an attempt that was called, and may have ended
             step, number, item = self.luck.choice(sorted(self.called))
-            attempt = (step, max(0, number + self.luck.choice([-1, 0, 0, 1])), item)
-            return (
-                self.outcome(attempt)
-                if attempt in self.flying
-                else Succeeded(*attempt[:2], Raw(b"[0]"), item)
-            )
+            attempt = max(0, number + self.luck.choice([-1, 0, 0, 1]))
+            return self.honest(Succeeded(step, attempt, Raw(b"[0]"), item))
         if self.luck.randrange(len(self.flying) + len(self.waiting)) < len(self.flying):
             return self.outcome(self.luck.choice(sorted(self.flying)))
         return self.waiting.pop(self.luck.randrange(len(self.waiting)))
+
+    def honest(self, fact: Fact) -> Fact:
+        """Facts may lie about attempts that are not in flight, and of those that are tell the outcome."""
+        if isinstance(fact, Succeeded | StepFailed):
+            attempt = (fact.step, fact.attempt, fact.item)
+            return self.outcome(attempt) if attempt in self.flying else fact
+        return fact
 
     def outcome(self, attempt: Attempt) -> Fact:
         """Depends on the attempt alone, so that the order of facts does not change outcomes."""
