@@ -9,6 +9,7 @@ import pytest
 
 from penstock.core.errors import Invalid
 from penstock.core.function import Function, Kind
+from penstock.core.template import VARIABLES
 from penstock.core.workflow import Join
 from penstock.schemas import definitions
 from penstock.workflows.definitions import read
@@ -249,6 +250,17 @@ def test_every_default_in_the_schema_is_the_readers(tmp_path: Path) -> None:
     (explicit,) = deployed(tmp_path, json.dumps({"functions": {"a": {"command": ["x"], **said}}})).functions
     assert isinstance(explicit, Function)
     assert explicit == function
+
+
+def test_the_reference_page_has_every_option_and_its_example_is_read(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "definitions.md").read_text()
+    named = {name for each in SCHEMA["$defs"].values() for name in each["properties"]}
+    assert not [
+        name for name in named if f"`{name}`" not in page and f"{name}=" not in page and name != "steps"
+    ]
+    assert all(f"`{{{variable}}}`" in page for variable in VARIABLES)
+    example = page.split("```yaml\n")[1].split("```")[0].replace("summarise.py:summarise", "reduce.py:plain")
+    assert len(deployed(tmp_path, example).triggers) == 2
 
 
 def _plain(folder: Path) -> Any:

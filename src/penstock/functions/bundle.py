@@ -144,6 +144,7 @@ def _written(folder: Path, contents: Mapping[str, tuple[bytes, bool]]) -> Path:
             _write(temporary / name, content, 0o555 if executable else 0o444)
         _seal(temporary)
         temporary.rename(folder)
+        _sync(folder.parent)
     except OSError:
         # If it is there now, another deployment of the same contents was faster.
         if not folder.is_dir():
@@ -163,9 +164,17 @@ def _write(path: Path, content: bytes, mode: int) -> None:
 
 
 def _seal(folder: Path) -> None:
-    for path in sorted((each for each in folder.rglob("*") if each.is_dir()), reverse=True):
+    for path in [*(each for each in folder.rglob("*") if each.is_dir()), folder]:
         path.chmod(0o555)
-    folder.chmod(0o555)
+        _sync(path)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def remove(folder: Path) -> None:
