@@ -101,10 +101,10 @@ class Comparer:
         return self._stage(self._describe.gone(before, notice, moved_to))
 
     def moved_with_folder(self, path: bytes, stat: os.stat_result, old_path: bytes) -> Event | None:
-        """Return the event for a file of a renamed folder; its old path is absent from now on, in silence."""
+        """Return the event for a file of a renamed folder; nobody is told that its old path is empty."""
         old = self._ledger.file(self._storage, old_path)
         event = self.closed(path, stat, "moved-with-folder", moved_from=None if old is None else old_path)
-        if old is not None and old.present:
+        if old is not None and old.present and stat_of(old_path) is None:
             self._ledger.put(replace(old, present=False, event_id=""))
         return event
 

@@ -82,6 +82,7 @@ class Scanner:
     ready: Callable[[], None]
     _scans: deque[Scan] = field(default_factory=deque)
     _chunks: deque[Chunk] = field(default_factory=deque)
+    _busy: bool = False
     _asked: asyncio.Event = field(default_factory=asyncio.Event)
     _taken: asyncio.Event = field(default_factory=asyncio.Event)
     _thread: ThreadPoolExecutor = field(
@@ -100,6 +101,11 @@ class Scanner:
         """Whether a chunk is ready."""
         return bool(self._chunks)
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is being listed, or waits for it."""
+        return not self._scans and not self._chunks and not self._busy
+
     def take(self) -> Chunk | None:
         """Return the next chunk, if one is ready."""
         if not self._chunks:
@@ -110,8 +116,10 @@ class Scanner:
     async def run(self) -> None:
         """Do what is asked, for ever; cancel it."""
         while True:
+            self._busy = True
             while self._scans:
                 await self._scan(self._scans.popleft())
+            self._busy = False
             self._asked.clear()
             await self._asked.wait()
 

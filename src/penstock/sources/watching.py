@@ -238,8 +238,12 @@ class Watching:
         return self._chunk(Chunk(scan=scan, looks=looks, faults=[*step.faults, *faults]))
 
     def moved(self, old: bytes, new: bytes) -> list[Event]:
-        """Tell of a renamed folder; its files follow in the background."""
-        self._scanner.ask(Scan(walk=self._walk(new), missing_below=old, moved=(old, new)))
+        """Tell of a renamed folder; its files follow in the background.
+
+        The old path is walked, too: there may be another folder by now, and its watch may have been
+        taken for the renamed one's.
+        """
+        self._scanner.ask(Scan(walk=self._walk(new, old), missing_below=old, moved=(old, new)))
         try:
             return [self._describe.folder_moved(old, new, os.lstat(new))]
         except FileNotFoundError:
@@ -247,14 +251,14 @@ class Watching:
 
     def left(self, folder: bytes) -> None:
         """Tell in the background of the files of a folder that has left."""
-        self._scanner.ask(Scan(missing_below=folder))
+        self._scanner.ask(Scan(walk=self._walk(folder), missing_below=folder))
 
     def wait_for_pair(self, cookie: int) -> None:
         """Take a folder for gone if the second half of its rename does not come."""
         self._once(f"pair {cookie}", PAIR_S, lambda: self._reader.expire(cookie))
 
-    def _walk(self, folder: bytes) -> Walk:
-        return Walk([folder], self._watches.add, self._ignore, self._refusal)
+    def _walk(self, *folders: bytes) -> Walk:
+        return Walk(folders, self._watches.add, self._ignore, self._refusal)
 
     def _chunk(self, chunk: Chunk) -> list[Event]:
         for fault in chunk.faults:
@@ -283,7 +287,7 @@ class Watching:
             return None
         if now is None or now.st_ctime_ns != seen.stat.st_ctime_ns:
             return None  # Changed since: the notice of that is on its way.
-        if scan.moved is not None:
+        if scan.moved is not None and seen.path.startswith(scan.moved[1] + b"/"):
             old, new = scan.moved
             return self._compare.moved_with_folder(seen.path, now, old + seen.path[len(new) :])
         return self._compare.found(seen.path, now, may_predate=scan.may_predate)
