@@ -66,7 +66,7 @@ def time_of_flight(file: Any, found: Found, _path: Path) -> dict[str, Any]:
         ],
         "method": "A peak stands at the centroid of what exceeds 80 % of its maximum. Counts are shared out "
         "over bins of 1 meV and weighted by initial over final wave number; detector efficiency and "
-        f"background are not corrected. Errors are of counting only, from {len(spectra) - 1} Poisson resamples.",
+        f"background are not corrected. Errors are of counting, from {len(spectra) - 1} Poisson resamples.",
     }
 
 

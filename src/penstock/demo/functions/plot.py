@@ -57,7 +57,7 @@ class Axis:
         ]
 
     def _steps(self) -> list[tuple[float, str]]:
-        rough = (self.high - self.low) / 8
+        rough = (self.high - self.low) / 9
         size = 10.0 ** math.floor(math.log10(rough))
         step = next(size * factor for factor in (1, 2, 5, 10) if size * factor >= rough)
         digits = max(0, -math.floor(math.log10(step)))
