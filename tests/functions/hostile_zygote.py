@@ -42,6 +42,20 @@ def fork_bomb(place: Place) -> str:
     return "forked"
 
 
+def fork_bomb_of_sessions(place: Place) -> str:
+    """Each child leaves its parent's session, so that no signal reaches two of them."""
+    count = mmap.mmap(-1, 8)
+    while int.from_bytes(count[:4], "little") < FORKS_MOST:
+        count[:4] = (int.from_bytes(count[:4], "little") + 1).to_bytes(4, "little")
+        try:
+            if os.fork() == 0:
+                os.setsid()
+        except OSError:
+            time.sleep(0.01)
+    time.sleep(LIFE_S)
+    return "forked"
+
+
 def allocate(place: Place) -> str:
     blocks = [b"x" * (16 * MIB) for _ in range(BYTES_MOST // (16 * MIB))]
     time.sleep(LIFE_S)
@@ -386,6 +400,8 @@ def main() -> None:
     began = time.monotonic()
     worker = Worker(place, globals()[sys.argv[1]], limits, group)
     answer, breach = _follow(worker)
+    if limits.get("zygote_dies"):
+        os.kill(os.getpid(), signal.SIGKILL)
     ended = time.monotonic()
     confine.kill_tree(worker.pid)
     status = os.waitstatus_to_exitcode(os.waitpid(worker.pid, 0)[1])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import select
+import signal
 import subprocess
 import sys
 import uuid
@@ -14,6 +17,7 @@ from typing import Any
 import pytest
 
 from penstock.functions.confine import MECHANISMS
+from penstock.functions.probe import probe
 
 ZYGOTE = Path(__file__).with_name("hostile_zygote.py")
 MIB = 1 << 20
@@ -48,6 +52,7 @@ class Case:
 
 ENDED = [
     Case("fork_bomb", breaches=("processes",)),
+    Case("fork_bomb_of_sessions", breaches=("processes",)),
     Case("allocate", breaches=("memory",), answers=("MemoryError",)),
     Case("allocate_at_once", breaches=("memory",), answers=("MemoryError",)),
     Case("allocate_in_a_child", breaches=("memory",), answers=("child ended with",)),
@@ -174,3 +179,25 @@ def test_a_function_with_network_connects_but_not_to_the_engine(tmp_path: Path) 
 def test_a_function_with_network_still_reaches_no_local_socket(tmp_path: Path) -> None:
     seen = run("connect_locally", "everything", tmp_path, network=True)
     assert "sockets" not in seen["held"] or seen["answer"] == "refused"
+
+
+def test_a_killed_zygote_takes_its_workers_and_their_escapees_with_it(tmp_path: Path) -> None:
+    if not any(held.limit == "tree" and held.kernel for held in probe(without=["cgroup"])):
+        pytest.skip("no user namespaces here")
+    read, write = os.pipe()
+    above_what_is_closed = fcntl.fcntl(write, fcntl.F_DUPFD, 200)
+    os.close(write)
+    settings = {
+        **LIMITS,
+        "root": str(tmp_path / "place"),
+        "without": ["cgroup"],
+        "zygote_dies": True,
+        "mark": "-",
+    }
+    command = [sys.executable, str(ZYGOTE), "escape", json.dumps(settings)]
+    ended = subprocess.run(command, pass_fds=[above_what_is_closed], timeout=50, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    os.close(above_what_is_closed)
+    assert select.select([read], [], [], 10)[0] == [read], "something still holds the pipe's other end"
+    assert os.read(read, 1) == b""
+    os.close(read)

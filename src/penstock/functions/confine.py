@@ -85,15 +85,17 @@ def enter(plan: Mapping[str, Any], without: Collection[str] = ()) -> list[str]:
     kernel.prctl(kernel.NO_NEW_PRIVS, 1)
     kernel.prctl(kernel.CHILD_SUBREAPER, 1)
     os.setsid()
+    held: list[str] = []
     steps: dict[str, Callable[[], list[str]]] = {
         "cgroup": lambda: cgroup.join(plan["cgroup"]) if plan.get("cgroup") else [],
         "namespaces": lambda: _namespaces(plan, off),
         "rlimits": lambda: _rlimits(plan),
         "capabilities": _capabilities,
         "landlock": lambda: _landlock(plan),
-        "seccomp": lambda: seccomp.restrict(network=bool(plan.get("network")), protected=above),
+        "seccomp": lambda: _seccomp(plan, held, above),
     }
-    held = [name for mechanism, step in steps.items() if mechanism not in off for name in _try(step)]
+    for mechanism, step in steps.items():
+        held += _try(step) if mechanism not in off else []
     kernel.prctl(kernel.PARENT_DEATH_SIGNAL, signal.SIGKILL)
     if above and os.getppid() != above[0]:
         os._exit(1)  # The zygote ended before its death became a signal.
@@ -157,6 +159,11 @@ def _capabilities() -> list[str]:
 
 def _landlock(plan: Mapping[str, Any]) -> list[str]:
     return landlock.restrict(plan.get("read", ()), plan["write"], network=bool(plan.get("network")))
+
+
+def _seccomp(plan: Mapping[str, Any], held: list[str], above: list[int]) -> list[str]:
+    network = bool(plan.get("network"))
+    return seccomp.restrict(network=network, one_group="tree" not in held, protected=above)
 
 
 def _ancestors() -> list[int]:

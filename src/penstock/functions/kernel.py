@@ -65,6 +65,8 @@ NUMBERS: dict[str, tuple[int, int]] = {
     "seccomp": (317, 277),
     "semget": (64, 190),
     "setns": (308, 268),
+    "setpgid": (109, 154),
+    "setsid": (112, 157),
     "shmget": (29, 194),
     "socket": (41, 198),
     "swapoff": (168, 225),

@@ -50,7 +50,11 @@ _SECCOMP = "Linux 4.14 or later on x86_64 or aarch64, with seccomp filters"
 
 LIMITS: dict[str, tuple[bool, str, str]] = {
     # name: (supervised otherwise, what, how to get it)
-    "tree": (True, "all that a function starts ends with it", f"{_DELEGATE}; or {_NAMESPACES}"),
+    "tree": (
+        True,
+        "all that a function starts ends with it",
+        f"{_DELEGATE}; or {_NAMESPACES}; or {_SECCOMP}",
+    ),
     "memory": (True, "memory of all processes of a call together", _DELEGATE),
     "memory-per-process": (True, "memory that one process may reserve", "nothing: every Linux has it"),
     "processes": (True, "processes of a call", f"{_DELEGATE}; or, not as root, {_NAMESPACES}"),

@@ -36,6 +36,8 @@ NAMING_A_PROCESS = (
     "pidfd_open",
     "prlimit64",
 )
+KEEPING_ITS_GROUP = ("setsid", "setpgid")
+"""Answered as if done, where only the process group ends a worker: one signal then reaches all it started."""
 INTERNET = (2, 10, 16)
 """IPv4, IPv6, and netlink, which looking up addresses asks for the interfaces."""
 
@@ -49,32 +51,36 @@ _SPECULATION_ALLOWED = 4
 _Step = tuple[int, int, int, int]
 
 
-def restrict(*, network: bool, protected: Iterable[int] = ()) -> list[str]:
+def restrict(*, network: bool, one_group: bool = False, protected: Iterable[int] = ()) -> list[str]:
     """Filter the calling process and all it will start; it needs ``NO_NEW_PRIVS``.
 
     Args:
+        one_group: Whether all that is started stays in the caller's process group, unnoticed.
         network: Whether sockets of the internet families may be made.
         protected: Processes that may not be named in a signal (those above the worker).
 
     Returns:
-        What is now held: ``sockets``, ``other-processes``, and ``network`` if it is closed.
+        What is now held: ``sockets``, ``other-processes``; ``network`` if closed; ``tree`` with ``one_group``.
 
     Raises:
         OSError: The kernel has no such filters.
     """
-    program = b"".join(struct.pack("HBBI", *step) for step in _program(network, list(protected)))
+    program = b"".join(struct.pack("HBBI", *step) for step in _program(network, one_group, list(protected)))
     steps = ctypes.create_string_buffer(program, len(program))
     header = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(steps))
     # Without this flag older kernels slow all numeric code down as a guard against a leak between threads.
     kernel.call("seccomp", 1, _SPECULATION_ALLOWED, ctypes.create_string_buffer(header, len(header)))
-    return ["sockets", "other-processes", *([] if network else ["network"])]
+    held = {"sockets": True, "other-processes": True, "network": not network, "tree": one_group}
+    return [name for name, holds in held.items() if holds]
 
 
-def _program(network: bool, protected: list[int]) -> list[_Step]:
+def _program(network: bool, one_group: bool, protected: list[int]) -> list[_Step]:
     steps = _architecture()
     for names, code in ((REFUSED, errno.EPERM), (ABSENT, errno.ENOSYS)):
         for name in names:
             steps += _when(_EQUAL, kernel.number(name), [_fail(code)])
+    for name in KEEPING_ITS_GROUP if one_group else ():
+        steps += _when(_EQUAL, kernel.number(name), [_fail(0)])
     families = INTERNET if network else ()
     steps += _first_argument("socket", _EQUAL, families, hit=_allow(), otherwise=_fail(errno.EACCES))
     steps += _first_argument("clone", _AND_ANY, (kernel.NEW_ANY,), hit=_fail(errno.EPERM), otherwise=_allow())

@@ -6,6 +6,8 @@ Workers and the zygote are subreapers, so nothing ever leaves the tree.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import signal
 import time
@@ -99,10 +101,11 @@ def kill_tree(pid: int) -> None:
         cgroup.kill(group)
     if _is_first_of_its_namespace(pid):
         _signal([pid], signal.SIGKILL)
-    stopped = _stop_all(pid)
-    _end_below(pid, stopped, deadline)
-    _signal([pid], signal.SIGKILL)
-    _wait_until_dead({pid}, deadline)
+    with _ahead_of_others():
+        stopped = _stop_all(pid)
+        _end_below(pid, stopped, deadline)
+        _signal([pid], signal.SIGKILL)
+        _wait_until_dead(pid, deadline)
     _collect(stopped)
 
 
@@ -136,14 +139,30 @@ def _is_first_of_its_namespace(pid: int) -> bool:
         return False
 
 
+@contextlib.contextmanager
+def _ahead_of_others() -> Iterator[None]:
+    """Run before all those that fork, where that is permitted (root): hundreds of them leave little time."""
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, -20)
+    except OSError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        os.setpriority(os.PRIO_PROCESS, 0, before)
+
+
 def _stop_all(pid: int) -> set[int]:
     """Stop the whole tree: who is stopped cannot fork, so a few rounds overtake any fork bomb."""
     deadline = time.monotonic() + _STOP_S_MAX
     stopped: set[int] = set()
+    _stop_group(pid)
     while time.monotonic() < deadline:
         before = len(stopped)
         for one in walk(pid):
-            if one not in stopped and alive(one):
+            if one not in stopped:
                 _signal([one], signal.SIGSTOP)
                 stopped.add(one)
         # Until it really stands still, a fork under way may yet yield a child that nobody has seen.
@@ -152,18 +171,33 @@ def _stop_all(pid: int) -> set[int]:
     return stopped - {pid}
 
 
+def _stop_group(pid: int) -> None:
+    """Stop at once all that stayed in the worker's process group: one call that no fork overtakes."""
+    try:
+        group = os.getpgid(pid)
+        if group != os.getpgrp():
+            os.killpg(group, signal.SIGSTOP)
+    except OSError:
+        return  # It has ended.
+
+
 def _end_below(pid: int, stopped: set[int], deadline: float) -> None:
     """End all but ``pid`` itself, which stays as the subreaper to which the killed ones' children come."""
     _signal(stopped, signal.SIGKILL)
-    while left := [one for one in descendants(pid) if alive(one)]:
-        _signal(left, signal.SIGKILL)
-        _wait_until_dead(set(left), deadline)
+    while True:
+        left = []
+        for one in filter(alive, itertools.islice(walk(pid), 1, None)):
+            _signal([one], signal.SIGKILL)
+            left.append(one)
+        if not left:
+            return
+        _wait_until_dead(left[0], deadline)
 
 
-def _wait_until_dead(pids: set[int], deadline: float) -> None:
-    while any(alive(pid) for pid in pids):
+def _wait_until_dead(pid: int, deadline: float) -> None:
+    while alive(pid):
         if time.monotonic() > deadline:
-            raise TimeoutError(f"of the processes {sorted(pids)} not all end after SIGKILL")
+            raise TimeoutError(f"process {pid} does not end after SIGKILL; it may hang in the kernel")
         time.sleep(_PAUSE_S)
 
 
