@@ -1,5 +1,6 @@
 """Environments: locked, isolated, made once, without network from a folder of wheels."""
 
+import shutil
 import subprocess
 import sys
 import threading
@@ -9,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from penstock.core.errors import Invalid, Unavailable
-from penstock.functions.environment import MARKER, Environment, ensure
+from penstock.core.function import Function
+from penstock.functions.bundle import make, placed
+from penstock.functions.environment import MARKER, Environment, ensure, restore
 
 
 def wheel(folder: Path, name: str, version: str, requires: str = "") -> None:
@@ -77,6 +80,17 @@ def test_dependencies_come_from_the_wheels_and_nothing_else_is_there(tmp_path: P
     assert ensure(file, tmp_path / "cache", wheels, lock=made.lock) == made
     assert answer(made, "import beam; print(beam.VERSION)") == "0.3"
     assert ensure(file, tmp_path / "cache", wheels).digest != made.digest
+
+
+def test_a_deployed_functions_environment_is_restored_from_its_lock(tmp_path: Path, wheels: Path) -> None:
+    made = ensure(script(tmp_path, 'dependencies = ["beam"]'), tmp_path / "cache", wheels)
+    function = Function(tenant="local", name="local/f", version=1, entry="scan.py:f")
+    function = placed(function, make(tmp_path, function, tmp_path, ["scan.py"], made.lock), made.python)
+    assert restore(function, tmp_path / "cache", wheels) is function
+    shutil.rmtree(tmp_path / "cache")
+    wheel(wheels, "beam", "0.4")
+    assert restore(function, tmp_path / "cache", wheels) == function
+    assert answer(made, "import beam; print(beam.VERSION)") == "0.3"
 
 
 def test_two_deployments_at_once_make_one_environment(tmp_path: Path, wheels: Path) -> None:

@@ -21,8 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import uv
+from msgspec.structs import replace
 
 from penstock.core.errors import Invalid, Refused, Timeout, Unavailable
+from penstock.core.function import Function, Kind
+from penstock.functions.bundle import stored_lock
 from penstock.functions.child import Ended, Lines, ignore, run
 from penstock.functions.script import Script, read, satisfies
 
@@ -85,6 +88,27 @@ def ensure(
             progress(f"{script.name}: installing {_count(lock)} packages")
             _build(tool, folder, python, lock)
     return Environment(python=str(folder / "bin" / "python"), digest=digest, lock=lock)
+
+
+def restore(
+    function: Function, cache: Path, wheels: Path | None = None, progress: Lines = ignore
+) -> Function:
+    """Return ``function`` with an interpreter that is there, rebuilt from its stored lock if it is not.
+
+    To be called before a deployed function's first worker starts: somebody may have emptied the cache.
+    Costs microseconds where nothing is missing, else blocks for minutes.
+
+    Raises:
+        Invalid: It can no longer be made; the message says why.
+        Unavailable: The packages cannot be reached now.
+        Timeout: Installing took too long.
+    """
+    if function.kind is not Kind.PYTHON or not function.python or os.path.exists(function.python):
+        return function
+    code = Path(function.code)
+    script = code / function.entry.partition(":")[0]
+    made = ensure(script, cache, wheels, progress, lock=stored_lock(code))
+    return replace(function, python=made.python)
 
 
 def _interpreter(tool: _Uv, name: str, wanted: Script) -> str:
