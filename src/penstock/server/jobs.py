@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -17,6 +18,9 @@ from penstock.core.job import ENDED, Job, JobNotice, JobState
 from penstock.core.policy import LOCAL_TENANT
 from penstock.core.workflow import Batch, Step
 
+PACKAGE = Path(__file__).resolve().parent.parent
+CONFINE = "penstock.functions.confine"
+
 
 class Jobs:
     """Makes jobs in folders below ``folder`` and completes their notices.
@@ -24,23 +28,42 @@ class Jobs:
     Args:
         folder: Each job gets a folder of its own in it.
         logs: Folder for what jobs print.
+        read: Folders that functions may read.
         told: Called with completed notices.
+        durable: Returns once everything that was told so far is on disk.
     """
 
-    def __init__(self, folder: Path, logs: Path, told: Callable[[JobNotice], None]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        logs: Path,
+        read: Sequence[str],
+        told: Callable[[JobNotice], None],
+        durable: Callable[[], Awaitable[None]],
+    ) -> None:
         self._folder = folder
         self._logs = logs
+        self._read = list(read)
         self._told = told
+        self._durable = durable
         logs.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def make(self, function: Function, step: Step, name: str, params: bytes) -> Job:
         """Return the job for one call; ``name`` is the call's key."""
         wanted = step.batch or Batch()
-        package = Path(__file__).resolve().parent.parent
+        plan = {
+            "read": [*self._read, function.code, str(PACKAGE)],
+            "write": [],
+            "memory_bytes": wanted.memory_bytes,
+            "processes": function.limits.processes,
+            "file_bytes": function.limits.file_bytes,
+            "log_bytes": function.limits.log_bytes,
+            "network": function.limits.network,
+        }
         return Job(
             name=name,
             tenant=function.tenant or LOCAL_TENANT,
-            argv=job_argv(function, package),
+            argv=job_argv(function, PACKAGE, confine=(CONFINE, plan)),
             payload=params,
             folder=str(self._folder / _safe(name)),
             log=str(self._log(name)),
@@ -76,9 +99,11 @@ class Jobs:
     def _log(self, name: str) -> Path:
         return self._logs / f"job-{_safe(name)}.log"
 
-    def remove(self, name: str) -> None:
-        """Remove a job's folder, once its outcome is on the log."""
-        shutil.rmtree(self._folder / _safe(name), ignore_errors=True)
+    async def ended(self, name: str) -> None:
+        """Remove a job's folder, once its outcome is on disk: until then a restart reads it there."""
+        await self._durable()
+        folder = self._folder / _safe(name)
+        await asyncio.get_running_loop().run_in_executor(None, shutil.rmtree, folder, True)
 
 
 def _safe(name: str) -> str:

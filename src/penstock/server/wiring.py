@@ -61,13 +61,15 @@ def build(settings: Settings, places: Places, synced: Callable[[int], None]) -> 
     roots = {storage.name: os.path.realpath(os.fsencode(storage.folder)) for storage in settings.storages}
     publisher = Publisher(roots, state, late.durable)
     runtime = Pool(_pool_settings(settings, places, roots), late.answered)
-    jobs = Jobs(places.state / "jobs", places.state / "logs", late.noticed)
+    folders = tuple(os.fsdecode(root) for root in roots.values())
+    jobs = Jobs(places.state / "jobs", places.state / "logs", folders, late.noticed, late.durable)
     batch: dict[str, BatchSystem] = {"local": LocalQueue(_queue_settings(settings, places), jobs.noticed)}
     dispatcher = Dispatcher(
         registry=registry,
         runtime=runtime,
         batch=batch,
         make_job=jobs.make,
+        job_ended=jobs.ended,
         publisher=publisher,
         timers=timers,
         put=state.put,

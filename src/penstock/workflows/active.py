@@ -8,6 +8,8 @@ from penstock.core.event import Event
 from penstock.core.run import Run, map_elements
 from penstock.core.workflow import Step, Workflow
 
+LARGE_ITEMS = 1000
+
 
 class Active:
     """A run that has not ended.
@@ -18,18 +20,28 @@ class Active:
         event: What started it.
         params: What a person gave at a manual start, as JSON.
         outputs: Published paths, by step.
+        facts: Told since the last snapshot.
     """
 
-    __slots__ = ("_items", "event", "outputs", "params", "run", "steps", "workflow")
+    __slots__ = ("_items", "event", "facts", "outputs", "params", "run", "steps", "workflow")
 
     def __init__(self, run: Run, workflow: Workflow, event: Event, params: Raw | None = None) -> None:
         self.run = run
         self.workflow = workflow
         self.event = event
         self.params = params
+        self.facts = 0
         self.outputs: dict[str, tuple[str, ...]] = {}
         self.steps: dict[str, Step] = {step.name: step for step in workflow.steps}
         self._items: dict[str, list[Raw]] = {}
+
+    @property
+    def is_large(self) -> bool:
+        """Whether a snapshot costs so much that it is not written at every commit."""
+        return any(
+            state.items is not None and len(state.items.states) > LARGE_ITEMS
+            for state in self.run.steps.values()
+        )
 
     def item(self, step: Step, place: int) -> Raw:
         """Return the element of the list that ``step`` maps over, as JSON."""

@@ -122,6 +122,7 @@ class Dispatcher:
         runtime: Calls functions.
         batch: Batch systems by name.
         make_job: Turns a call into a job.
+        job_ended: Clears up after a job whose outcome was told.
         publisher: Makes outputs visible.
         timers: Durable deadlines.
         put: Stages state rows.
@@ -135,6 +136,7 @@ class Dispatcher:
         runtime: Runtime,
         batch: Mapping[str, BatchSystem],
         make_job: JobMaker,
+        job_ended: Callable[[str], Coroutine[None, None, None]],
         publisher: Publisher,
         timers: Timers,
         put: Callable[..., None],
@@ -144,6 +146,7 @@ class Dispatcher:
         self._runtime = runtime
         self._batch = batch
         self._make_job = make_job
+        self._job_ended = job_ended
         self._publisher = publisher
         self._timers = timers
         self._put: Callable[..., None] = put
@@ -301,6 +304,8 @@ class Dispatcher:
         kind = lifecycle.STEP_SUCCEEDED if answer.error is None else lifecycle.STEP_FAILED
         end = self._end(flight, answer, outputs)
         self._emit(lifecycle.step_event(kind, end, flight.active.run.depth + 1, end.run))
+        if flight.step.batch is not None:
+            self._spawn(self._job_ended(answer.key))
 
     async def recover(self, intent: Intent) -> None:
         """Finish a publication that a crash interrupted, and tell the log."""

@@ -44,6 +44,8 @@ from penstock.workflows.active import Active
 from penstock.workflows.registry import Registry
 
 _json = msgspec.json.Encoder()
+LARGE_FACTS = 5000
+"""Facts about a run with a long map between two of its snapshots."""
 LIVE = ("running", "retrying", "waiting")
 
 
@@ -264,6 +266,7 @@ class Keeper:
 
     def _advance(self, active: Active, fact: Fact, at_ns: int) -> None:
         self._dirty[active.run.id] = active
+        active.facts += 1
         for command in advance(active.workflow, active.run, fact):
             self._carry_out(active, command, at_ns)
 
@@ -356,6 +359,27 @@ class Keeper:
         self._take_outputs(active, run.id)
         for command in standing(run):
             self._note(run.id, command)
+        if active.is_large:
+            self._take_items(active)
+
+    def _take_items(self, active: Active) -> None:
+        """Tell a run with a long map what ended since its snapshot; what it knows already changes nothing."""
+        rows = [row for row in self._store.select(AttemptRow, run=active.run.id) if row.item >= 0]
+        before = -1
+        while before != active.facts and active.run.id in self.active:
+            before = active.facts
+            rows = [row for row in rows if not self._told_item(active, row)]
+
+    def _told_item(self, active: Active, row: AttemptRow) -> bool:
+        key = (row.run, row.step, row.item, row.attempt)
+        if key not in self._noted_calls or row.phase not in (Phase.SUCCEEDED, Phase.FAILED):
+            return False
+        del self._noted_calls[key]
+        fact: Fact = Succeeded(row.step, row.attempt, Raw(row.result), row.item)
+        if row.phase == Phase.FAILED:
+            fact = StepFailed(row.step, row.attempt, row.error, True, row.item)
+        self._advance(active, fact, row.ended_ns)
+        return True
 
     def _take_outputs(self, active: Active, run_id: str, done: str = Phase.SUCCEEDED) -> None:
         for row in self._store.select(AttemptRow, run=run_id):
@@ -385,7 +409,12 @@ class Keeper:
     def stage(self) -> None:
         """Stage a row for every run that changed since the last call."""
         dirty, self._dirty = self._dirty, {}
-        self._store.put(*[_row(active.run) for active in dirty.values()])
+        for active in dirty.values():
+            if active.facts < LARGE_FACTS and active.is_large:
+                self._dirty[active.run.id] = active  # its attempts' rows tell what a snapshot would
+                continue
+            active.facts = 0
+            self._store.put(_row(active.run))
 
 
 def _row(run: Run) -> RunRow:
