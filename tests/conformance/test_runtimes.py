@@ -19,6 +19,7 @@ class TestPool(RuntimeSuite):
         return Pool(settings, answered)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": True})])
 class TestPoolOnUvloop(TestPool):
     pass

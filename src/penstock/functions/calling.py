@@ -5,7 +5,6 @@ Standard library only, Python 3.9 or later: it runs in the function's own enviro
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import json
 import os
@@ -65,6 +64,8 @@ def invoke(function: Callable[[Call], Any], params: dict[str, Any], code: str) -
     try:
         answer = function(Call(params))
         if inspect.iscoroutine(answer):
+            import asyncio  # half of a zygote's start, and few functions are coroutines
+
             answer = asyncio.run(answer)
     except MemoryError as error:
         raise Fault(f"out of memory: {explain(error, code)}\nraise the function's limit memory") from error

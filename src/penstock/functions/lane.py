@@ -32,9 +32,9 @@ class Lane:
         self.idle: list[Slot] = []
         self.workers_max = max(1, min(function.concurrency, workers_max))
 
-    def starting(self) -> int:
-        """How many workers are on their way."""
-        return sum(not slot.ready for slot in self.slots)
+    def unused(self) -> Slot | None:
+        """Return a worker that is on its way and has no call yet."""
+        return next((slot for slot in self.slots if not slot.calls and not slot.ready), None)
 
     def with_room(self, ahead: int) -> Slot | None:
         """Return the worker with the fewest calls, if it may be sent one more."""

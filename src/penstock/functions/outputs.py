@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import shutil
 
+_LONG_AGO_NS = 10**9
+
 
 class Outputs:
     """The folders of one worker's calls: ``0``, ``1``, … below ``root``.
@@ -31,14 +33,24 @@ class Outputs:
         self.number += 1
         self.folder = f"{self._root}/{self.number}/"
         os.mkdir(self.folder)
+        self._mark()
 
     def empty(self) -> bool:
         """Whether the current folder is empty; one that the function has removed is."""
         try:
-            return not os.listdir(self.folder)
+            if os.stat(self.folder).st_mtime_ns == self._marked_ns:
+                return True
+            if os.listdir(self.folder):
+                return False
         except FileNotFoundError:
             os.mkdir(self.folder)
-            return True
+        self._mark()
+        return True
+
+    def _mark(self) -> None:
+        # Whatever is made in the folder sets its time to now. One system call tells, a listing takes five.
+        os.utime(self.folder, ns=(_LONG_AGO_NS, _LONG_AGO_NS))
+        self._marked_ns = os.stat(self.folder).st_mtime_ns
 
     def clear(self) -> None:
         """Empty the folder of a call that failed."""

@@ -22,9 +22,10 @@ from urllib.parse import quote
 from penstock.core.errors import Broken
 from penstock.core.function import Function
 from penstock.core.ports import Answer, AnswerSink, Invocation
-from penstock.functions import cgroup, endings, orders, scratch, supervise
+from penstock.functions import cgroup, endings, harvest, orders
 from penstock.functions.alarm import Alarm
 from penstock.functions.lane import Lane
+from penstock.functions.nurseries import Nurseries
 from penstock.functions.nursery import Notice, Nursery
 from penstock.functions.settings import CORES, PoolSettings
 from penstock.functions.slot import Reply, Slot
@@ -57,11 +58,12 @@ class Pool:
         self._lanes: dict[_Key, Lane] = {}
         self._lane_of: dict[str, Lane] = {}
         self._slots: dict[int, Slot] = {}
-        self._nurseries: dict[str, Nursery] = {}
+        self._nurseries = Nurseries(self._loop, self._heard, self._zygote_gone, settings)
         self._hungry: deque[Lane] = deque()
         self._sweeper = Sweeper()
         self._busy = Alarm(self._loop, self._look_after_calls)
         self._idle = Alarm(self._loop, self._end_idle)
+        self._emptied = asyncio.Event()
         self._closed = False
 
     # --- Runtime ---
@@ -110,10 +112,7 @@ class Pool:
         self._idle.cancel()
         for slot in self._slots.values():
             self._hang_up(slot)
-        waits = [nursery.close() for nursery in self._nurseries.values()]
-        self._nurseries.clear()
-        for wait in waits:
-            await self._loop.run_in_executor(None, wait)
+        await self._nurseries.close()
         for slot in list(self._slots.values()):
             slot.ending = slot.ending or endings.CLOSED
             self._bury(slot, Notice(ended=slot.number))
@@ -142,6 +141,12 @@ class Pool:
         lane = self._lanes.get(_key(function))
         return next((slot.held for slot in lane.slots if slot.ready), None) if lane is not None else None
 
+    async def emptied(self) -> None:
+        """Return when there is no worker."""
+        if self._slots:
+            self._emptied.clear()
+            await self._emptied.wait()
+
     def sweep_earlier(self) -> None:
         """Remove what earlier lives of the engine left in the scratch folder, soon.
 
@@ -163,7 +168,7 @@ class Pool:
     def _serve(self, lane: Lane) -> None:
         """Send queued calls to workers that have room, forking up to one per core."""
         while lane.queue:
-            slot = lane.idle.pop() if lane.idle else None
+            slot = lane.idle.pop() if lane.idle else lane.unused()
             if slot is None and len(lane.slots) < CORES:
                 slot = self._add(lane)
             slot = slot or lane.with_room(self._settings.ahead)
@@ -234,33 +239,14 @@ class Pool:
                 self._send(slot, slot.lane.queue.popleft())
         else:
             self._rest(slot)
-        self._answer(self._complete(call, slot, reply))
+        self._answer(self._gather(call, slot, reply))
 
-    def _complete(self, call: Invocation, slot: Slot, reply: Reply) -> Answer:
-        files, error, retryable, folder = None, reply.error, reply.retryable, ""
-        if reply.files:
-            folder = os.path.join(self._settings.scratch, f"{self._incarnation}-{slot.number}-{reply.folder}")
-            # Out of the worker's reach first: what is checked then cannot be changed behind our back.
-            try:
-                os.rename(f"{slot.folder}/out/{reply.folder}", folder)
-                files = tuple(scratch.safe_listing(folder)) or None
-                _check_size(folder, call.function.limits.file_bytes)
-            except (scratch.Unsafe, OSError) as fault:
-                files = None
-                error, retryable = f"{call.function.reference}: {fault}", False
-            if files is None:
-                self._sweeper.remove(folder)
-        return Answer(
-            key=call.key,
-            result=reply.result if error is None else None,
-            error=error,
-            retryable=retryable,
-            scratch=folder if files else "",
-            files=files,
-            log=slot.span(reply.log),
-            started_ns=reply.started,
-            ended_ns=time.time_ns(),
-        )
+    def _gather(self, call: Invocation, slot: Slot, reply: Reply) -> Answer:
+        folder = os.path.join(self._settings.scratch, f"{self._incarnation}-{slot.number}-{reply.folder}")
+        answer = harvest.gather(call, slot, reply, folder)
+        if reply.files and not answer.scratch:
+            self._sweeper.remove(folder)
+        return answer
 
     def _answer(self, answer: Answer) -> None:
         del self._lane_of[answer.key]
@@ -296,7 +282,7 @@ class Pool:
         if own >= lane.workers_max or not self._has_place(lane):
             return None
         try:
-            nursery = self._nursery(lane.function.python)
+            nursery = self._nurseries.of(lane.function.python)
         except OSError as error:
             self._fail_queue(lane, endings.no_interpreter(lane.function, error), retryable=False)
             return None
@@ -337,18 +323,6 @@ class Pool:
         had_its_turn = self._loop.time() - slot.born > self._settings.turn_s
         return len(slot.lane.slots) > share or had_its_turn
 
-    def _nursery(self, python: str) -> Nursery:
-        nursery = self._nurseries.get(python)
-        if nursery is None:
-            while len(self._nurseries) >= self._settings.zygotes_max:
-                unused = next((key for key, one in self._nurseries.items() if one.workers == 0), None)
-                if unused is None:
-                    break
-                self._loop.run_in_executor(None, self._nurseries.pop(unused).close())
-            nursery = Nursery(python, self._loop, self._heard, self._zygote_gone, self._settings)
-            self._nurseries[python] = nursery
-        return nursery
-
     def _retire(self, slot: Slot) -> None:
         """Send a worker no more calls, and end it when it has done the one it may have begun."""
         slot.leaving = True
@@ -367,7 +341,6 @@ class Pool:
         slot.ending, slot.retryable = why, retryable
         self._hang_up(slot)
         slot.lane.drop(slot)
-        self._recall(slot)
         slot.nursery.order({"do": "kill", "worker": slot.number})
         self._serve_soon(slot.lane)
 
@@ -377,8 +350,10 @@ class Pool:
             self._loop.call_soon(self._serve, lane)
 
     def _hang_up(self, slot: Slot) -> None:
+        """Hear no more of a worker, once; the calls that it has not begun are queued again."""
         if slot.fileno() >= 0:
             self._loop.remove_reader(slot.fileno())
+            self._recall(slot)
             slot.hang_up()
 
     def _heard(self, notice: Notice) -> None:
@@ -399,10 +374,11 @@ class Pool:
             pass
         self._hang_up(slot)
         slot.lane.drop(slot)
-        self._recall(slot)
         del self._slots[slot.number]
         slot.nursery.workers -= 1
         slot.close()
+        if not self._slots:
+            self._emptied.set()
         why = slot.ending or endings.of(slot, notice)
         if not slot.ready and not slot.calls and slot.ending is None and slot.lane.queue:
             # It died before it was ready. Without this failure it would be forked again for ever.
@@ -439,13 +415,11 @@ class Pool:
                 self._serve(waiting)
                 break
         self._serve(lane)
-        if not lane.slots and not lane.queue and self._lanes.get(_key(lane.function)) is lane:
-            del self._lanes[_key(lane.function)]
+        if not lane.queue and not any(slot.lane is lane for slot in self._slots.values()):
+            self._lanes.pop(_key(lane.function), None)
 
     def _zygote_gone(self, nursery: Nursery) -> None:
         """Hear that a zygote has ended by itself; the kernel has ended its workers."""
-        self._nurseries = {key: one for key, one in self._nurseries.items() if one is not nursery}
-        self._loop.run_in_executor(None, nursery.close())
         for slot in [slot for slot in self._slots.values() if slot.nursery is nursery]:
             self._bury(slot, Notice(ended=slot.number, reason=nursery.lost))
 
@@ -479,7 +453,7 @@ class Pool:
 
     def _grow(self, lane: Lane) -> bool:
         """Add a worker if all are busy with long calls; whether it may be worth asking again."""
-        if any(not slot.watched for slot in lane.slots):
+        if any(not slot.watched or not slot.ready for slot in lane.slots):
             return True
         # Calls that were sent ahead stay where they are until the new worker is ready and takes them over.
         if self._add(lane) is not None:
@@ -495,12 +469,6 @@ class Pool:
             else:
                 due = min(due, slot.since + self._settings.idle_s)
         return due
-
-
-def _check_size(folder: str, file_bytes: int) -> None:
-    used, _ = supervise.usage(folder, scratch.FILES_MOST)
-    if used > file_bytes:
-        raise scratch.Unsafe(f"it wrote {used} bytes, its limit file_bytes is {file_bytes}; raise the limit")
 
 
 def _key(function: Function) -> _Key:

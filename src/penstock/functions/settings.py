@@ -45,5 +45,6 @@ class PoolSettings:
     preload: tuple[str, ...] = ()
     variables: tuple[str, ...] = (
         "PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH",
+        "PENSTOCK_CONFINE_WITHOUT",
     )  # fmt: skip
     cgroup: str = ""

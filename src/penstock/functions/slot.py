@@ -133,7 +133,7 @@ class Slot:
         return back
 
     def hang_up(self) -> None:
-        """Close our end; the worker's stays for ``take_back``."""
+        """Close our end. Before, ``take_back``: what is unread is lost with it."""
         self._near.close()
 
     def close(self) -> None:
