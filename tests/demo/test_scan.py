@@ -47,23 +47,14 @@ def run() -> Run:
     uv = Path(sys.executable).with_name("uv")
     wanted = re.search(r"# dependencies = (\[.*\])", (FUNCTIONS / "scan.py").read_text())
     assert wanted is not None
-    packages = [f"--with={package}" for package in json.loads(wanted[1])]
+    packages: list[str] = [f"--with={package}" for package in json.loads(wanted[1])]
     source = str(FUNCTIONS.parents[2])
 
     def call(script: Path, *arguments: str | Path) -> None:
-        command = [
-            uv,
-            "run",
-            "--quiet",
-            "--no-project",
-            "--python",
-            sys.executable,
-            *packages,
-            "python",
-            script,
-        ]
+        command = [str(uv), "run", "--quiet", "--no-project", "--python", sys.executable, *packages]
+        command += ["python", str(script), *(str(argument) for argument in arguments)]
         environment = {**os.environ, "PYTHONPATH": source}
-        subprocess.run([*command, *arguments], check=True, env=environment)
+        subprocess.run(command, check=True, env=environment)
 
     return call
 

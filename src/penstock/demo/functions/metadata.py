@@ -22,8 +22,6 @@ from whole import check_whole, digest
 
 from penstock import function
 
-LISTED_MAX = 60
-
 METRES = {"m": 1.0, "cm": 1e-2, "mm": 1e-3, "um": 1e-6, "µm": 1e-6, "micron": 1e-6, "microns": 1e-6}
 METRES |= {"metre": 1.0, "meter": 1.0, "metres": 1.0, "meters": 1.0, "millimetre": 1e-3, "millimeter": 1e-3}
 ANGSTROMS = {"a": 1.0, "å": 1.0, "angstrom": 1.0, "angstroms": 1.0, "nm": 10.0, "m": 1e10}
@@ -61,6 +59,7 @@ def metadata(call: Any) -> dict[str, Any]:
     check_whole(path)
     with h5py.File(path, "r") as file:
         answer = describe(file)
+        listed = [brief(dataset) for dataset in walk(file).values()]
     answer |= {"file": path.name, "bytes": path.stat().st_size, "sha256": digest(path)}
     answer["made_by"] = {"function": call["exec"]["function"], "attempt": call["run"]["attempt"]}
     answer["software"] = {
@@ -71,7 +70,7 @@ def metadata(call: Any) -> dict[str, Any]:
         "NumPy": np.__version__,
     }
     call.output("metadata.json").write_text(
-        json.dumps(answer, indent=2, ensure_ascii=False), encoding="utf-8"
+        json.dumps({**answer, "datasets": listed}, indent=2, ensure_ascii=False), encoding="utf-8"
     )
     print(f"{path.name}: {answer['kind']}: {answer['kind_words']}")
     for check in answer["checks"]:
@@ -99,7 +98,6 @@ def describe(file: Any) -> dict[str, Any]:
         "signal": signal and brief(index[signal]) | sisters(index, signal),
         "geometry": geometry,
         "flight": flight,
-        "datasets": [brief(dataset) for dataset in list(index.values())[:LISTED_MAX]],
         "datasets_total": len(index),
         "checks": checks,
     }

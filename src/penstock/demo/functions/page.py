@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from base64 import b64encode
+from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -144,7 +145,7 @@ def fields(metadata: Found) -> str:
         "<th scope=col>Value</th><th scope=col>Read from</th></tr></thead>"
         f"<tbody>{rows}</tbody></table></div>"
         f"<p class=note>{escape(metadata['format'])} {escape(str(metadata['definition']))}, "
-        f"{metadata['datasets_total']} data sets; all of them in <code>metadata.json</code>.</p></section>"
+        f"{metadata['datasets_total']} data sets, listed in <code>metadata.json</code>.</p></section>"
     )
 
 
@@ -158,10 +159,11 @@ def provenance(call: Any, metadata: Found, answers: tuple[Found, ...]) -> str:
         for each in made
     )
     rows = {
-        "Input": f"<code>{escape(str(call.input))}</code>",
+        "Input": f"<code>{_breakable(str(call.input))}</code>",
         "Size": f"{metadata['bytes']:,} bytes",
         "SHA-256": f"<code>{escape(metadata['sha256'])}</code>",
         "Written": escape(str(call.event.get("time", "not known"))),
+        "Page made": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         "Event": f"<code>{escape(str(call.event.get('id', '')))}</code>",
         "Run": f"<code>{escape(str(call['run']['id']))}</code>",
         "Functions": steps,
@@ -174,7 +176,11 @@ def provenance(call: Any, metadata: Found, answers: tuple[Found, ...]) -> str:
 
 def _row(label: str, value: str, place: str) -> str:
     named = f'<th scope="row">{escape(label)}</th>'
-    return f"<tr>{named}<td>{value}</td><td><code>{escape(place)}</code></td></tr>"
+    return f"<tr>{named}<td>{value}</td><td><code>{_breakable(place)}</code></td></tr>"
+
+
+def _breakable(path: str) -> str:
+    return escape(path).replace("/", "/<wbr>")
 
 
 def _value(field: Found) -> str:

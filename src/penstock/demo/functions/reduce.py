@@ -27,14 +27,16 @@ from frames import read_image
 from qmap import q_map
 from scattering import scattering
 
-from penstock import batch, function
+from penstock import Retry, batch, function
 
 
 @function(
     outputs="{root}/derived/{stem}/{name}",
     timeout_s=600,
-    memory="4GiB",
-    batch=batch(cores=1, memory="4GiB", walltime_s=900),
+    memory="2GiB",
+    # A batch worker may be taken away or killed: then it is done again.
+    retry=Retry(attempts=3, delay_s=0.5),
+    batch=batch(cores=1, memory="2GiB", walltime_s=900),
 )
 def reduce(call: Any) -> dict[str, Any]:
     """Reduce the signal to a curve: ``curve.csv`` for programs, ``curve.json`` for the page."""
