@@ -106,7 +106,9 @@ def check(installation: Installation, pinger: Pinger) -> int:
             continue
         result = root / "results" / relative.parent / f"{path.stem}.sha256"
         assert result.exists(), f"{relative} has no result"
-        assert result.read_text() == hashlib.sha256(path.read_bytes()).hexdigest(), f"{relative}: stale result"
+        assert result.read_text() == hashlib.sha256(path.read_bytes()).hexdigest(), (
+            f"{relative}: stale result"
+        )
         files += 1
     pings = {path.name: path.read_text() for path in (root / "pings").glob("*")}
     assert set(pings) >= set(pinger.acknowledged), "an acknowledged event had no effect"

@@ -220,11 +220,6 @@ def run_id(tenant: str, trigger: str, event_id: str, generation: int) -> str:
     return digest(tenant.encode(), trigger.encode(), event_id.encode(), str(generation).encode())
 
 
-def trigger_id(tenant: str, name: str) -> str:
-    """Return the id of a tenant's trigger."""
-    return digest(b"trigger", tenant.encode(), name.encode())
-
-
 S = TypeVar("S", bound=Struct)
 _decoders: dict[type[Struct], msgspec.json.Decoder[Any]] = {}
 
