@@ -25,7 +25,7 @@ from penstock.functions import cgroup, confine
 from penstock.functions.supervise import Breach, Watch
 
 MIB = 1 << 20
-FORKS_MOST, THREADS_MOST, BYTES_MOST, FILES_MOST = 3000, 1500, 3 << 30, 30_000
+FORKS_MOST, THREADS_MOST, BYTES_MOST, FILES_MOST = 1500, 1500, 3 << 30, 30_000
 LIFE_S = 20.0
 """After which whatever a hostile function started ends by itself."""
 

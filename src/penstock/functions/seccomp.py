@@ -60,7 +60,7 @@ def restrict(*, network: bool, one_group: bool = False, protected: Iterable[int]
         protected: Processes that may not be named in a signal (those above the worker).
 
     Returns:
-        What is now held: ``sockets``, ``other-processes``; ``network`` if closed; ``tree`` with ``one_group``.
+        What is held: ``sockets``, ``other-processes``; ``network`` if closed, ``tree`` if ``one_group``.
 
     Raises:
         OSError: The kernel has no such filters.

@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 from penstock.functions import cgroup
 
-KILL_S_MAX = 10.0
+KILL_S_MAX = 30.0
 """How long ending one tree may take before it is given up with an error."""
 _STOP_S_MAX = 3.0
 _PAUSE_S = 0.002
