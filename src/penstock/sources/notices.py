@@ -188,7 +188,9 @@ class Reader:
             if seen.stat is not None:
                 return self._moved_here(path, seen.stat, seen.writers)
         elif stat_of(path) is not None:
-            return None  # Removed and there again: its closing is on its way.
+            # Removed and there again: being written, or linked here, which nothing more would tell.
+            _remember(self.created, path, self._waiting_max)
+            return None
         moved_to = self._moved_to.get(path)
         return self._compare.gone(path, "deleted" if moved_to is None else "moved", moved_to)
 
