@@ -19,7 +19,7 @@ from penstock.routing.access import Access, Bounds, Kind, Terms, accesses, alter
 from penstock.routing.slots import Slot, joined, parted
 from penstock.routing.tables import Table, table
 
-CROWD = 8
+CROWD = 4
 """Checks at one place from which on a further filter looks for a better one."""
 
 

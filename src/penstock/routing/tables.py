@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from penstock.core.filter import View
 from penstock.core.filter.predicate import within
-from penstock.core.filter.view import PATH, Reader, numbers_of, reader, texts_of
+from penstock.core.filter.view import PATH, Reader, numbers_of, reader, text_of, texts_of
 from penstock.routing.access import SEGMENTS, Bounds, Kind
 from penstock.routing.slots import Slot, weight
 
@@ -39,7 +39,7 @@ class Table(Protocol):
 
 def table(kind: Kind, field: str) -> Table:
     """Return an empty table for accesses of this kind and field."""
-    return _TABLES[kind](field)
+    return SegmentTable(field) if field == SEGMENTS else _TABLES[kind](field)
 
 
 class _TextTable:
@@ -72,11 +72,13 @@ class _TextTable:
         value = self._read(view)
         if type(value) is str:
             self._look_up(value, view, found)
-        elif value is not None:
+        elif type(value) is list:
             several: list[str] = []
             for text in texts_of(value):
                 self._look_up(text, view, several)
             found.extend(dict.fromkeys(several))
+        elif (only := text_of(value)) is not None:
+            self._look_up(only, view, found)
 
     def _count(self, key: str, by: int) -> None:
         """Keep the books that ``_look_up`` needs when a key comes (1) or goes (-1)."""
@@ -89,6 +91,17 @@ class _TextTable:
 
 class ExactTable(_TextTable):
     """By a whole text."""
+
+
+class SegmentTable(_TextTable):
+    """By a name between the slashes of the path."""
+
+    def find(self, view: View, found: list[str]) -> None:
+        """Add to ``found`` the names of filters that want the event."""
+        get = self._slots.get
+        for segment in set(self._read(view).split("/")):
+            if (slot := get(segment)) is not None:
+                _take(slot, view, found)
 
 
 class SuffixTable(_TextTable):
@@ -118,17 +131,21 @@ class PrefixTable(_TextTable):
 
     def __init__(self, field: str) -> None:
         super().__init__(field)
-        self._slashes: dict[int, int] = {}
-        self._depths: tuple[int, ...] = ()
+        self._whole: dict[int, int] = {}
+        self._partial: dict[int, int] = {}
+        self._depths: tuple[tuple[int, bool, bool], ...] = ()
         self._tails: dict[str, tuple[tuple[int, int], ...]] = {}
         self._shared: dict[tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]] = {}
 
     def _count(self, key: str, by: int) -> None:
+        """Count starts by their slashes; ``_depths`` tells what to look up at which slash."""
         slashes = key.count("/")
-        _tally(self._slashes, slashes, by)
-        if len(self._depths) != len(self._slashes) or slashes not in self._depths:
-            self._depths = tuple(sorted(self._slashes))
-        if not key.endswith("/"):
+        counts = self._whole if key.endswith("/") else self._partial
+        _tally(counts, slashes, by)
+        if counts.get(slashes, 0) == (by > 0):
+            depths = sorted(self._whole.keys() | self._partial.keys())
+            self._depths = tuple((depth, depth in self._whole, depth in self._partial) for depth in depths)
+        if counts is self._partial:
             folder = key[: key.rfind("/") + 1]
             self._count_tail(folder, len(key) - len(folder), by)
 
@@ -145,22 +162,17 @@ class PrefixTable(_TextTable):
         self._tails[folder] = self._shared.setdefault(pairs, pairs)
 
     def _look_up(self, text: str, view: View, found: list[str]) -> None:
-        get, tails = self._slots.get, self._tails
         start = depth = 0
-        for wanted in self._depths:
+        for wanted, whole, partial in self._depths:
             while depth < wanted:
                 start = text.find("/", start) + 1
                 if start == 0:
                     return
                 depth += 1
             folder = text[:start]
-            slot = get(folder)
-            if slot is not None:
-                if type(slot) is str:
-                    found.append(slot)
-                else:
-                    slot.collect(view, found)  # type: ignore[union-attr]
-            if tails and (pairs := tails.get(folder)) is not None:
+            if whole and (slot := self._slots.get(folder)) is not None:
+                _take(slot, view, found)
+            if partial and (pairs := self._tails.get(folder)) is not None:
                 self._look_up_tails(text, start, pairs, view, found)
 
     def _look_up_tails(
@@ -289,12 +301,8 @@ class _Thresholds:
 
 
 def text_reader(field: str) -> Reader:
-    """Return the function that reads a field, or the segments of the path."""
-    if field == SEGMENTS:
-        return lambda view: view.path.split("/")
-    if field == PATH:
-        return _path
-    return reader(field)
+    """Return the function that reads a field; for segments, the path."""
+    return _path if field in (PATH, SEGMENTS) else reader(field)
 
 
 def _path(view: View) -> str:

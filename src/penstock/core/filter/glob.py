@@ -197,6 +197,7 @@ def _regex(parts: list[Token]) -> str:
 
 
 def _chunk(wide: str, inner: list[Token], *, final: bool) -> str:
+    """What stands before the first slash of an absolute path is no folder: ``*`` is not it."""
     pieces: list[str] = [""]
     for token in inner:
         if token.regex == _STAR:
@@ -208,4 +209,4 @@ def _chunk(wide: str, inner: list[Token], *, final: bool) -> str:
     body = pieces[0] + "".join(f"(?>[^/]*?{piece})" for piece in pieces[1:])
     if wide == _DEEP:
         return f"(?>.*?{body})"
-    return f"(?>(?:|.*?/){body})" if wide == _FOLDERS else body
+    return f"(?>(?:(?!/)|.*?/){body})" if wide == _FOLDERS else body

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from penstock.core.cesql import compile_cesql
 from penstock.core.filter import glob
 from penstock.core.filter.terms import All, Any, Exact, Filter, Glob, Not, Number, Prefix, Sql, Suffix
-from penstock.core.filter.view import View, numbers_of, reader, texts_of
+from penstock.core.filter.view import View, numbers_of, reader, text_of, texts_of
 
 Predicate = Callable[[View], bool]
 
@@ -94,7 +94,10 @@ def _text(field: str, test: Callable[[str], bool]) -> Predicate:
         value = read(view)
         if type(value) is str:
             return test(value)
-        return value is not None and any(map(test, texts_of(value)))
+        if type(value) is list:
+            return any(map(test, texts_of(value)))
+        text = text_of(value)
+        return text is not None and test(text)
 
     return wants
 
