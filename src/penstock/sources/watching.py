@@ -13,20 +13,19 @@ import os
 import time
 
 from penstock.core.errors import Refused, Unavailable
-from penstock.core.event import Event, json_data, notice_id, path_members, subject_of
-from penstock.core.ledger import baseline
+from penstock.core.event import Event
 from penstock.core.ports import DeadLetterSink, Ledger
-from penstock.core.rows import DeadLetter, DeadLetterKind
 from penstock.sources.compare import Comparer, stat_of
 from penstock.sources.describe import Describer
+from penstock.sources.faults import shown, tell, too_few_watches
 from penstock.sources.filesystems import FileSystems
 from penstock.sources.folder_settings import FolderSettings
 from penstock.sources.ignore import Ignore
 from penstock.sources.inotify import Inotify, Notice, parse
 from penstock.sources.lease import Writers
-from penstock.sources.limits import raise_watches
 from penstock.sources.notices import MODIFY, WATCHED, Reader
 from penstock.sources.rescan import Fault, Look, Walk, look_at_all
+from penstock.sources.root import AWAY_S, Root
 from penstock.sources.scans import Chunk, Scan, Scanner
 from penstock.sources.watches import Watches
 
@@ -34,10 +33,6 @@ LATE_S = 0.02
 """How long after its creation an unclosed file is looked at: it may have been linked, not written."""
 PAIR_S = 0.05
 """How long the second half of a folder's rename may take to come."""
-_CLOCK_REALTIME_COARSE = 5
-"""The clock that the kernel takes files' times from; the ordinary one is up to a tick ahead of it."""
-AWAY_S = 5.0
-"""After how long to look again for a folder that is away."""
 
 
 class Watching:
@@ -56,6 +51,7 @@ class Watching:
     ) -> None:
         self.ended = False
         self._root = root
+        self._folder = Root(root, settings.name, ledger, compare)
         self._settings = settings
         self._ledger = ledger
         self._compare = compare
@@ -84,9 +80,9 @@ class Watching:
             Refused, Unavailable: As ``FolderSource.events``.
         """
         self._loop = asyncio.get_running_loop()
-        stat = self._root_stat()
+        stat = self._folder.stat()
         self._filesystems.check(self._root, self._is_ignored_path)
-        await self._check_not_unmounted(stat)
+        await self._folder.check_not_unmounted(stat)
         self._inotify = Inotify()
         fine = self._filesystems.has_fine_clock(self._root)
         self._watches = Watches(self._inotify, self._root, WATCHED if fine else WATCHED | MODIFY)
@@ -103,17 +99,11 @@ class Watching:
         self._scanner = Scanner(
             self._settings.name, self._ledger, self._compare, self._settings.step_files, self._wake
         )
-        await self._set_baseline(stat)
+        await self._folder.set_baseline(stat)
         self.whole()
         self._loop.add_reader(self._inotify.fd, self._on_readable)
         self._task = self._loop.create_task(self._scanner.run(), name=f"scans of {self._settings.name}")
         self._task.add_done_callback(lambda _: self._wake())
-
-    async def _set_baseline(self, stat: os.stat_result) -> None:
-        row = self._ledger.file(self._settings.name, self._root)
-        if row is None:
-            row = baseline(self._settings.name, self._root, await _next_tick_ns(), stat.st_ino, done=False)
-        self._compare.set_baseline(row)
 
     def work(self) -> list[Event]:
         """Return the events of all that is ready now, their rows staged. Reads the disk, waits for nothing.
@@ -265,10 +255,11 @@ class Watching:
             self._fault(fault)
         events = [event for seen in chunk.looks if (event := self._found(seen, chunk.scan))]
         if chunk.gone:
-            self._root_stat()  # An unmounted disk is no deletion of its files.
+            self._folder.stat()  # An unmounted disk is no deletion of its files.
             events += [event for path in chunk.gone if (event := self._missing(path))]
         if chunk.last and chunk.scan.whole:
-            self._listed()
+            self._folder.listed()
+            self._ready.set()
         return events
 
     def _found(self, seen: Look, scan: Scan) -> Event | None:
@@ -299,39 +290,7 @@ class Watching:
             return None  # It cannot be asked, so it is not known to be gone.
         return None if present else self._compare.gone(path, "missing")
 
-    def _listed(self) -> None:
-        known = self._ledger.file(self._settings.name, self._root)
-        assert known is not None
-        inode = self._root_stat().st_ino
-        self._compare.set_baseline(
-            baseline(self._settings.name, self._root, known.ctime_ns, inode, done=True)
-        )
-        self._ready.set()
-
     # -- what goes wrong -----------------------------------------------------------------------------
-
-    def _root_stat(self) -> os.stat_result:
-        try:
-            stat = os.stat(self._root)
-        except OSError as error:
-            raise Unavailable(
-                f"folder {_shown(self._root)}: {error.strerror}; create it, or mount its disk", AWAY_S
-            ) from error
-        if not os.path.isdir(self._root):
-            raise Refused(f"{_shown(self._root)} is no folder; name the folder to watch")
-        return stat
-
-    async def _check_not_unmounted(self, stat: os.stat_result) -> None:
-        """Refuse to take an empty mount point for the deletion of all files."""
-        known = self._ledger.file(self._settings.name, self._root)
-        if known is None or known.inode == stat.st_ino or os.listdir(self._root):
-            return
-        async for _ in self._ledger.files(self._settings.name, self._root):
-            raise Unavailable(
-                f"folder {_shown(self._root)} is empty and not the one that was watched before: "
-                "mount its disk, or put a file into it if it was made anew",
-                AWAY_S,
-            )
 
     def _watch_root(self) -> None:
         try:
@@ -339,16 +298,16 @@ class Watching:
             os.listdir(self._root)
         except OSError as error:
             if error.errno == errno.ENOSPC:
-                raise Refused(_too_few_watches(self._root, 1)) from error
+                raise Refused(too_few_watches(self._root, 1)) from error
             raise Refused(
-                f"folder {_shown(self._root)} cannot be watched: {error.strerror}; "
+                f"folder {shown(self._root)} cannot be watched: {error.strerror}; "
                 "let the user that runs Penstock read it (setfacl -m u:USER:rx FOLDER)"
             ) from error
 
     def _raise_what_ended_it(self) -> None:
         if self._reader.root_lost:
             raise Unavailable(
-                f"folder {_shown(self._root)} was deleted, moved or unmounted while it was watched; "
+                f"folder {shown(self._root)} was deleted, moved or unmounted while it was watched; "
                 "put it back, and the files that changed meanwhile will be found",
                 AWAY_S,
             )
@@ -356,24 +315,8 @@ class Watching:
             self._task.result()
 
     def _fault(self, fault: Fault) -> None:
-        if fault.number == errno.ENOSPC and not self._ready.is_set():
-            raise Refused(_too_few_watches(fault.path, len(self._watches)))
-        remedy = {
-            errno.EACCES: "; let the user that runs Penstock read it (setfacl -m u:USER:rx)",
-            errno.ENOSPC: f"; {_too_few_watches(fault.path, len(self._watches))}",
-        }.get(fault.number, "")
-        reason = f"{_shown(fault.path)} is not watched: {fault.reason}{remedy}"
-        self._dead_letter(
-            DeadLetter(
-                id=notice_id(self._settings.name, "unreadable", fault.path),
-                tenant="",
-                kind=DeadLetterKind.NOTICE,
-                subject=subject_of(fault.path),
-                reason=reason,
-                body=bytes(json_data({"errno": fault.number, **path_members(fault.path)})),
-                at_ns=time.time_ns(),
-            )
-        )
+        starting = not self._ready.is_set()
+        tell(self._settings.name, self._dead_letter, fault, watched=len(self._watches), starting=starting)
 
     def _refusal(self, folder: bytes) -> str:
         device = os.lstat(folder).st_dev
@@ -389,23 +332,3 @@ class Watching:
         parts = path[len(self._root.rstrip(b"/")) + 1 :].split(b"/")
         below = [b"".join(part + b"/" for part in parts[:depth]) for depth in range(len(parts))]
         return any(self._ignore(folder, name) for folder, name in zip(below, parts, strict=True))
-
-
-async def _next_tick_ns() -> int:
-    """Return a time, POSIX nanoseconds, that is later than that of any file changed before the call."""
-    now = before = time.clock_gettime_ns(_CLOCK_REALTIME_COARSE)
-    while now == before:
-        await asyncio.sleep(0.001)
-        now = time.clock_gettime_ns(_CLOCK_REALTIME_COARSE)
-    return now
-
-
-def _too_few_watches(path: bytes, watched: int) -> str:
-    return (
-        f"the kernel's watches are used up after {watched} folders, at {_shown(path)}; "
-        f"raise the limit: {raise_watches(watched)}"
-    )
-
-
-def _shown(path: bytes) -> str:
-    return repr(path.decode("utf-8", "replace"))
