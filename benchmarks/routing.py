@@ -41,8 +41,9 @@ def run(report: Report, sizes: Sequence[int] = SIZES, *, with_ruler: bool = True
     rates: dict[int, float] = {}
     for size in sizes:
         events = population.plain_events(size)
-        rates[size] = _plain_rate(size, events)
+        rates[size], change_us = _plain_rate(size, events)
         _report_plain(report, size, rates)
+        report({**_row(f"w4.change.{size}", change_us, None, None), "unit": "us"})
         if with_ruler and size in COMPARED:
             report(_against_ruler(size, rates[size], events))
     for name, documents in population.kinds().items():
@@ -55,7 +56,8 @@ def _report_plain(report: Report, size: int, rates: dict[int, float]) -> None:
     report(_row(f"w4.{size}", rates[size], floor, 1 / 3 if last else None))
 
 
-def _plain_rate(size: int, events: list[bytes]) -> float:
+def _plain_rate(size: int, events: list[bytes]) -> tuple[float, float]:
+    """Return events per second, and microseconds per replaced filter."""
     index = FilterIndex()
     filters = {str(number): parse(population.plain_filter(number)) for number in range(size)}
     for name, filter in filters.items():
@@ -64,7 +66,14 @@ def _plain_rate(size: int, events: list[bytes]) -> float:
     rate = _best_rate(index, events, changes)
     filters.update(changes)
     _compare(index, filters, events)
-    return rate
+    return rate, _change_us(index, changes)
+
+
+def _change_us(index: FilterIndex, changes: Sequence[Change]) -> float:
+    begun = time.thread_time()
+    for name, filter in changes:
+        index.replace(name, filter)
+    return (time.thread_time() - begun) / len(changes) * 1e6
 
 
 def _changed(number: int, size: int) -> population.Document:
@@ -152,7 +161,7 @@ def _row(name: str, value: float, floor: float | None, target: float | None) -> 
     ratio = None if floor is None else round(value / floor, 3)
     return {
         "name": name,
-        "value": round(value),
+        "value": round(value) if value >= 100 else round(value, 1),
         "unit": "events/s",
         "floor": None if floor is None else round(floor),
         "ratio": ratio,

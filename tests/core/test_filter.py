@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -325,6 +328,15 @@ def test_an_explanation_shows_the_whole_tree() -> None:
         "  ✓ run is 42, the filter wants '42'",
         "  ✗ the filter wants anything but all of these: run is 42, the filter wants '42'",
     ]
+
+
+def test_the_examples_in_the_documentation_are_filters() -> None:
+    page = Path(__file__).parents[2] / "docs" / "reference" / "filters.md"
+    examples = re.findall(r"(\{\"[a-z]+\": .*\})(?:`|$)", page.read_text(), re.MULTILINE)
+    assert len(examples) > 8
+    for example in examples:
+        if "…" not in example:
+            parse(json.loads(example))
 
 
 def test_data_are_decoded_only_when_asked_for() -> None:

@@ -232,8 +232,9 @@ class RangeTable:
 
     def find(self, view: View, found: list[str]) -> None:
         """Add to ``found`` the names of filters that want the event."""
+        value = self._read(view)
         several: list[str] = []
-        numbers = numbers_of(self._read(view))
+        numbers = (value,) if type(value) is int else numbers_of(value)
         for number in numbers:
             for bounds in self._bounds_around(number):
                 _take(self._slots[bounds], view, several)
@@ -245,8 +246,9 @@ class RangeTable:
             if within(number, bounds):
                 yield bounds
         for order, thresholds in self._sorted.items():
-            for bound in thresholds.passed_by(number):
-                yield ((order, bound),)
+            if thresholds:
+                for bound in thresholds.passed_by(number):
+                    yield ((order, bound),)
         for level in self._levels:
             for bounds in self._cells.get((level, _cell(number, level)), ()):
                 if within(number, bounds):
@@ -281,6 +283,9 @@ class _Thresholds:
     def __init__(self, order: str) -> None:
         self._order = order
         self._sorted: list[int | float] = []
+
+    def __len__(self) -> int:
+        return len(self._sorted)
 
     def add(self, bound: int | float) -> None:
         insort(self._sorted, bound)

@@ -61,7 +61,10 @@ def text_test(filter: Exact | Prefix | Suffix | Glob) -> Callable[[str], bool]:
 
 def within(number: int | float, bounds: tuple[tuple[str, int | float], ...]) -> bool:
     """Whether ``number`` is within all ``bounds``."""
-    return all(ORDERS[order](number, bound) for order, bound in bounds)
+    for order, bound in bounds:  # noqa: SIM110 - all() with a generator takes twice the time
+        if not ORDERS[order](number, bound):
+            return False
+    return True
 
 
 def _conjunction(parts: list[Predicate]) -> Predicate:
