@@ -2,7 +2,7 @@
 
 import hashlib
 
-from penstock import function
+from penstock import Call, function
 
 FILES = {
     "all": [
@@ -13,13 +13,13 @@ FILES = {
 
 
 @function(on=FILES, outputs="{root}/results/{relative}/{stem}.{name}")
-def hashed(call):
+def hashed(call: Call) -> dict[str, str]:
     digest = hashlib.sha256(call.open().read()).hexdigest()
     call.output("sha256").write_text(digest)
     return {"sha256": digest}
 
 
 @function(on={"exact": {"type": "test.ping"}}, outputs="{root}/pings/{name}")
-def pinged(call):
+def pinged(call: Call) -> dict[str, str]:
     call.output(call.event["id"]).write_text(call["run"]["id"])
     return {}

@@ -137,7 +137,8 @@ async def test_a_paused_trigger_catches_up_when_it_is_resumed(installation: Inst
     await until(lambda: ended(installation, 3), installation)
     (installation.files / "later.txt").write_text("x")
     runs = await until(lambda: ended(installation, 4), installation)
-    assert sorted(row.subject.rsplit("/", 1)[-1] for row in runs) == [
+    names = sorted(row.subject.rsplit("/", 1)[-1] for row in runs)
+    assert names == [
         "later.txt",
         "p0.txt",
         "p1.txt",

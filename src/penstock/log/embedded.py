@@ -28,6 +28,9 @@ from penstock.log.segment import Segment, frame, segment_bases, segment_path
 
 _AWAY = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up"}
 
+AHEAD_RECORDS = 256
+"""Old records read at once when one of them is wanted."""
+
 
 class LogSettings(Struct, frozen=True, kw_only=True):
     """How much the embedded log keeps.
@@ -42,7 +45,7 @@ class LogSettings(Struct, frozen=True, kw_only=True):
     segment_bytes: int = 64 << 20
     retention_bytes: int = 8 << 30
     retention_s: float = 90 * 86400.0
-    tail_records: int = 20_000
+    tail_records: int = 1000
 
 
 class EmbeddedLog:
@@ -70,6 +73,7 @@ class EmbeddedLog:
         self._file = self._recover()
         self.durable_end = self._next
         self._tail: list[Record] = []
+        self._ahead: dict[int, Record] = {}
         self._followers: set[asyncio.Future[None]] = set()
 
     def _recover(self) -> int:
@@ -213,10 +217,28 @@ class EmbeddedLog:
             return ()
         return self._tail[offset - self._tail[0].offset :]
 
+    def _recent(self, offset: int) -> Record | None:
+        place = offset - self._tail[0].offset if self._tail else -1
+        return self._tail[place] if 0 <= place < len(self._tail) else None
+
     def _from_disk(self, offset: int, most: int = 1000) -> Sequence[Record]:
         if offset >= self._next:
             return ()
         return list(self._reader.read(offset, min(offset + most, self._next)))
+
+    def record(self, offset: int) -> Record:
+        """Return one record; cheap for recent ones and for those read in rising order.
+
+        Raises:
+            Trimmed: Retention has removed it.
+        """
+        recent = self._recent(offset)
+        if recent is not None:
+            return recent
+        if offset not in self._ahead:
+            chunk = self._reader.read(offset, min(offset + AHEAD_RECORDS, self._next))
+            self._ahead = {record.offset: record for record in chunk}
+        return self._ahead[offset]
 
     def end(self) -> Cursor:
         """Return the position behind the last record."""

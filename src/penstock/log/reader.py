@@ -9,7 +9,7 @@ from pathlib import Path
 from penstock.core.errors import Trimmed
 from penstock.core.event import decode
 from penstock.core.ports import Record
-from penstock.log.segment import Segment, segment_bases, segment_path
+from penstock.log.segment import Frame, Segment, segment_bases, segment_path
 
 OPEN_MAX = 8
 """Segments held open at once by one reader."""
@@ -36,6 +36,15 @@ class Reader:
         Raises:
             Trimmed: Retention has removed ``start``.
         """
+        for offset, appended_ns, body in self.frames(start, end):
+            yield Record(self.partition, offset, appended_ns, decode(body))
+
+    def frames(self, start: int, end: int | None = None) -> Iterator[Frame]:
+        """Yield the same records with their events as bytes, for those who look for few among many.
+
+        Raises:
+            Trimmed: Retention has removed ``start``.
+        """
         bases = segment_bases(self.folder)
         if not bases:
             return
@@ -46,8 +55,7 @@ class Reader:
         for base in bases[bisect_right(bases, start) - 1 :]:
             if end is not None and base >= end:
                 return
-            for offset, appended_ns, body in self._segment(base).read(max(start, base), end):
-                yield Record(self.partition, offset, appended_ns, decode(body))
+            yield from self._segment(base).read(max(start, base), end)
 
     def first(self) -> int:
         """Return the oldest offset left."""

@@ -18,7 +18,7 @@ from zlib import crc32
 SUFFIX = ".segment"
 HEADER = Layout("<IIQ")
 _STAMP = Layout("<Q")
-INDEX_EVERY = 1024
+INDEX_EVERY = 256
 """Records between two entries of the sparse index."""
 READ_BYTES = 1 << 18
 

@@ -80,7 +80,7 @@ def build(settings: Settings, places: Places, synced: Callable[[int], None]) -> 
         registry,
         dispatcher,
         outbox.emit,
-        lambda offset: log.read(offset, offset + 1)[0].event,
+        lambda offset: log.record(offset).event,
         settings.capacity,
     )
     checkpoint = Checkpoint(log, state, keeper.stage, settings.checkpoint_s)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 from msgspec import Raw
@@ -47,6 +47,22 @@ _json = msgspec.json.Encoder()
 LARGE_FACTS = 5000
 """Facts about a run with a long map between two of its snapshots."""
 LIVE = ("running", "retrying", "waiting")
+
+
+class Waiting(NamedTuple):
+    """A run that has its row in state and no place yet; its event stays in the log.
+
+    Attributes:
+        run: Its id.
+        offset: Of its event.
+        trigger: What started it; None if only its row tells.
+        at_ns: When.
+    """
+
+    run: str
+    offset: int
+    trigger: Trigger | None
+    at_ns: int
 
 
 class RunStore(Protocol):
@@ -106,7 +122,7 @@ class Keeper:
         self._read_event = read_event
         self.capacity = capacity
         self.active: dict[str, Active] = {}
-        self.backlog: deque[tuple[str, int]] = deque()
+        self.backlog: deque[Waiting] = deque()
         self._dirty: dict[str, Active] = {}
         self.replaying = False
         self._noted_calls: dict[tuple[str, str, int, int], tuple[str, Command]] = {}
@@ -131,28 +147,15 @@ class Keeper:
 
     def start(self, trigger: Trigger, record: Record, *, at_ns: int) -> str:
         """Start the run of ``trigger`` for the record's event and return its id."""
-        event = record.event
-        run_id = lifecycle.run_id(trigger.tenant, trigger.id, event.id, 0)
-        if run_id in self.active:
-            return run_id
-        run = Run(
-            id=run_id,
-            tenant=trigger.tenant,
-            principal=trigger.principal,
-            workflow=trigger.workflow,
-            trigger=trigger.id,
-            event_id=event.id,
-            offset=record.offset,
-            subject=event.subject or "",
-            depth=event.depth or 0,
-            started_ns=at_ns,
-        )
+        run = _first_run(trigger, record.event, record.offset, at_ns)
+        if run.id in self.active:
+            return run.id
         if len(self.active) < self.capacity:
-            self._begin(run, event)
+            self._begin(run, record.event)
         else:
             self._store.put(_row(run))
-            self.backlog.append((run_id, record.offset))
-        return run_id
+            self.backlog.append(Waiting(run.id, record.offset, trigger, at_ns))
+        return run.id
 
     def _begin(self, run: Run, event: Event, params: Raw | None = None) -> None:
         try:
@@ -215,7 +218,8 @@ class Keeper:
     def _cancel_requested(self, record: Record) -> None:
         request = data_of(record.event, CancelRequest)
         if request.run not in self.active:
-            self._promote(request.run)
+            self.backlog = deque(waiting for waiting in self.backlog if waiting.run != request.run)
+            self._promote_stored(request.run)
         active = self.active.get(request.run)
         if active is not None:
             self._advance(active, Cancel(request.reason), record.appended_ns)
@@ -246,7 +250,7 @@ class Keeper:
             self._begin(run, event, request.params)
         else:
             self._store.put(_row(run))
-            self.backlog.append((run_id, record.offset))
+            self.backlog.append(Waiting(run_id, record.offset, None, 0))
 
     def _rerun(self, run: Run, request: RunRequest, event: Event) -> None:
         row = self._store.get(RunRow, request.rerun_of)
@@ -315,9 +319,16 @@ class Keeper:
     def fill(self) -> None:
         """Begin waiting runs while there is room."""
         while self.backlog and len(self.active) < self.capacity:
-            self._promote(self.backlog.popleft()[0])
+            self._promote(self.backlog.popleft())
 
-    def _promote(self, run_id: str) -> None:
+    def _promote(self, waiting: Waiting) -> None:
+        if waiting.trigger is not None:
+            event = self._read_event(waiting.offset)
+            self._begin(_first_run(waiting.trigger, event, waiting.offset, waiting.at_ns), event)
+        else:
+            self._promote_stored(waiting.run)
+
+    def _promote_stored(self, run_id: str) -> None:
         row = self._store.get(RunRow, run_id)
         if row is None or row.phase != Phase.WAITING or run_id in self.active:
             return
@@ -341,12 +352,12 @@ class Keeper:
         for phase in LIVE:
             for row in self._store.select(RunRow, phase=phase):
                 self._load(row)
-        self.backlog = deque(sorted(self.backlog, key=lambda entry: entry[1]))
+        self.backlog = deque(sorted(self.backlog, key=lambda waiting: waiting.offset))
 
     def _load(self, row: RunRow) -> None:
         run = restore(row.snapshot)
         if run.phase is Phase.WAITING and not run.steps:
-            self.backlog.append((run.id, run.offset))
+            self.backlog.append(Waiting(run.id, run.offset, None, 0))
             return
         try:
             event, params = self.event_of(run)
@@ -415,6 +426,21 @@ class Keeper:
                 continue
             active.facts = 0
             self._store.put(_row(active.run))
+
+
+def _first_run(trigger: Trigger, event: Event, offset: int, at_ns: int) -> Run:
+    return Run(
+        id=lifecycle.run_id(trigger.tenant, trigger.id, event.id, 0),
+        tenant=trigger.tenant,
+        principal=trigger.principal,
+        workflow=trigger.workflow,
+        trigger=trigger.id,
+        event_id=event.id,
+        offset=offset,
+        subject=event.subject or "",
+        depth=event.depth or 0,
+        started_ns=at_ns,
+    )
 
 
 def _row(run: Run) -> RunRow:
