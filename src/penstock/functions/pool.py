@@ -12,24 +12,19 @@ places are taken, idle workers of other functions go first; then functions take 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 import time
 from collections import deque
 from math import inf
-from urllib.parse import quote
 
-from penstock.core.errors import Broken
 from penstock.core.function import Function
 from penstock.core.ports import Answer, AnswerSink, Invocation
-from penstock.functions import cgroup, endings, harvest, orders
+from penstock.functions import endings, harvest, orders
 from penstock.functions.alarm import Alarm
+from penstock.functions.crew import Crew
 from penstock.functions.lane import Lane
-from penstock.functions.nurseries import Nurseries
-from penstock.functions.nursery import Notice, Nursery
 from penstock.functions.settings import CORES, PoolSettings
 from penstock.functions.slot import Reply, Slot
-from penstock.functions.sweep import Sweeper
 
 WATCH_AFTER_S = 0.1
 """A call that lasts longer than this, in seconds, is watched by the zygote."""
@@ -53,17 +48,12 @@ class Pool:
         self._settings = settings
         self._answered = answered
         self._loop = asyncio.get_running_loop()
-        self._incarnation = f"{time.time_ns():x}"
-        self._numbers = itertools.count(1)
+        self._crew = Crew(settings, self._loop, self)
         self._lanes: dict[_Key, Lane] = {}
         self._lane_of: dict[str, Lane] = {}
-        self._slots: dict[int, Slot] = {}
-        self._nurseries = Nurseries(self._loop, self._heard, self._zygote_gone, settings)
         self._hungry: deque[Lane] = deque()
-        self._sweeper = Sweeper()
         self._busy = Alarm(self._loop, self._look_after_calls)
         self._idle = Alarm(self._loop, self._end_idle)
-        self._emptied = asyncio.Event()
         self._closed = False
 
     # --- Runtime ---
@@ -84,11 +74,11 @@ class Pool:
         lane = self._lane_of.get(key)
         if lane is None:
             return
-        for slot in [slot for slot in self._slots.values() if slot.lane is lane]:
+        for slot in [slot for slot in self._crew.slots.values() if slot.lane is lane]:
             if any(call.key == key for call in slot.calls):
-                self._recall(slot)
+                self._crew.recall(slot)
                 if slot.calls and slot.calls[0].key == key:
-                    self._end(slot, endings.STOPPED, retryable=False)
+                    self._crew.end(slot, endings.STOPPED, retryable=False)
         for call in [call for call in lane.queue if call.key == key]:
             lane.queue.remove(call)
             self._answer(Answer(key=key, error=endings.STOPPED, retryable=False))
@@ -103,22 +93,16 @@ class Pool:
         except FileNotFoundError:
             return
         except OSError:
-            self._sweeper.remove(answer.scratch)
+            self._crew.sweeper.remove(answer.scratch)
 
     async def close(self) -> None:
         """End all workers and zygotes with all they started; calls under way are answered with an error."""
         self._closed = True
         self._busy.cancel()
         self._idle.cancel()
-        for slot in self._slots.values():
-            self._hang_up(slot)
-        await self._nurseries.close()
-        for slot in list(self._slots.values()):
-            slot.ending = slot.ending or endings.CLOSED
-            self._bury(slot, Notice(ended=slot.number))
+        await self._crew.close()
         for lane in list(self._lanes.values()):
             self._fail_queue(lane, endings.CLOSED, retryable=True)
-        await self._loop.run_in_executor(None, self._sweeper.close)
 
     # --- for the wiring ---
 
@@ -132,7 +116,7 @@ class Pool:
         """Return ``file:start:`` of the log that a call under way writes; None if it has not begun."""
         lane = self._lane_of.get(key)
         for slot in lane.slots if lane is not None else ():
-            if slot.calls and slot.calls[0].key == key:
+            if slot.ready and slot.calls and slot.calls[0].key == key:
                 return f"{slot.log}:{slot.log_end}:"
         return None
 
@@ -143,9 +127,7 @@ class Pool:
 
     async def emptied(self) -> None:
         """Return when there is no worker."""
-        if self._slots:
-            self._emptied.clear()
-            await self._emptied.wait()
+        await self._crew.emptied()
 
     def sweep_earlier(self) -> None:
         """Remove what earlier lives of the engine left in the scratch folder, soon.
@@ -153,8 +135,8 @@ class Pool:
         Call it after recovery: until then an intent may name files in there.
         """
         for name in os.listdir(self._settings.scratch):
-            if not name.startswith(self._incarnation):
-                self._sweeper.remove(os.path.join(self._settings.scratch, name))
+            if not name.startswith(self._crew.incarnation):
+                self._crew.sweeper.remove(os.path.join(self._settings.scratch, name))
 
     # --- calls to workers ---
 
@@ -193,24 +175,31 @@ class Pool:
             slot.watched = False
             slot.nursery.order({"do": "unwatch", "worker": slot.number})
 
-    def _recall(self, slot: Slot) -> None:
-        """Put calls that a worker has not begun to the front of the queue again."""
-        slot.lane.queue.extendleft(reversed(slot.take_back()))
-
     # --- answers ---
 
-    def _readable(self, slot: Slot) -> None:
-        try:
-            reply = slot.receive()
-        except BlockingIOError:
-            return
-        except (ValueError, OSError):
-            self._end(slot, endings.MEDDLED, retryable=False)
-            return
+    def has_said(self, slot: Slot, reply: Reply) -> None:
+        """Hear that a worker is ready, or how a call went (for the crew)."""
         if reply.ready:
             self._has_started(slot, reply)
-        elif slot.calls:
+        else:
             self._has_answered(slot, reply)
+
+    def has_ended(self, slot: Slot, why: str) -> None:
+        """Answer the call that a worker was at when it ended (for the crew)."""
+        if not slot.ready and not slot.calls and slot.ending is None and slot.lane.queue:
+            # It died before it was ready. Without this failure it would be forked again for ever.
+            slot.calls.append(slot.lane.queue.popleft())
+        log = slot.span(slot.written())
+        for call in slot.calls:
+            now_ns = time.time_ns()
+            self._answer(Answer(key=call.key, error=why, retryable=slot.retryable, log=log, ended_ns=now_ns))
+        if not self._closed:
+            self._hand_out_place(slot.lane)
+
+    def has_queued(self, lane: Lane) -> None:
+        """Serve a function soon: who calls this is in the middle of something (for the crew)."""
+        if lane.queue:
+            self._loop.call_soon(self._serve, lane)
 
     def _has_started(self, slot: Slot, reply: Reply) -> None:
         slot.ready, slot.broken, slot.held = True, bool(reply.broken), reply.held
@@ -225,11 +214,11 @@ class Pool:
         self._unwatch(slot)
         # The next call goes out before this answer goes on: the worker shall not wait for what comes of it.
         if reply.dirty:
-            self._end(slot, endings.STOPPED, retryable=True)
+            self._crew.end(slot, endings.STOPPED, retryable=True)
         elif (
             slot.leaving
             or reply.log > self._settings.log_file_bytes_max
-            or (self._hungry and self._must_give_way(slot))
+            or (self._hungry and self._crew.must_give_way(slot, len(self._lanes)))
         ):
             self._retire(slot)
         elif slot.calls or slot.lane.queue:
@@ -242,10 +231,12 @@ class Pool:
         self._answer(self._gather(call, slot, reply))
 
     def _gather(self, call: Invocation, slot: Slot, reply: Reply) -> Answer:
-        folder = os.path.join(self._settings.scratch, f"{self._incarnation}-{slot.number}-{reply.folder}")
+        folder = os.path.join(
+            self._settings.scratch, f"{self._crew.incarnation}-{slot.number}-{reply.folder}"
+        )
         answer = harvest.gather(call, slot, reply, folder)
         if reply.files and not answer.scratch:
-            self._sweeper.remove(folder)
+            self._crew.sweeper.remove(folder)
         return answer
 
     def _answer(self, answer: Answer) -> None:
@@ -257,12 +248,17 @@ class Pool:
             call = lane.queue.popleft()
             self._answer(Answer(key=call.key, error=error, retryable=retryable, ended_ns=time.time_ns()))
 
+    def _retire(self, slot: Slot) -> None:
+        self._crew.retire(slot)
+        if slot.calls:
+            self._begins(slot)
+
     def _rest(self, slot: Slot) -> None:
         """Let a worker without calls take over what others have not begun, else wait."""
         lane = slot.lane
         for other in lane.burdened():
             if other is not slot:
-                self._recall(other)
+                self._crew.recall(other)
         lane.idle.append(slot)
         if lane.queue:
             self._serve(lane)
@@ -274,138 +270,16 @@ class Pool:
         slot.since = self._loop.time()
         self._idle.by(slot.since + self._settings.idle_s)
 
-    # --- workers come and go ---
-
     def _add(self, lane: Lane) -> Slot | None:
-        """Fork a worker for a function if it may have one more and a place can be made; else None."""
-        own = sum(slot.lane is lane for slot in self._slots.values())
-        if own >= lane.workers_max or not self._has_place(lane):
-            return None
+        """Fork a worker for a function, if it may have one more."""
         try:
-            nursery = self._nurseries.of(lane.function.python)
+            slot = self._crew.hire(lane)
         except OSError as error:
             self._fail_queue(lane, endings.no_interpreter(lane.function, error), retryable=False)
             return None
-        slot = self._new_slot(lane, nursery)
-        self._slots[slot.number] = slot
-        lane.slots.append(slot)
-        self._loop.add_reader(slot.fileno(), self._readable, slot)
-        nursery.workers += 1
-        nursery.order(orders.fork(slot, self._settings), slot.far)
-        self._busy.by(slot.born + WATCH_AFTER_S)
+        if slot is not None:
+            self._busy.by(slot.born + WATCH_AFTER_S)
         return slot
-
-    def _new_slot(self, lane: Lane, nursery: Nursery) -> Slot:
-        number = next(self._numbers)
-        name = f"{self._incarnation}-{number}"
-        tenant = quote(lane.function.tenant, safe="@")
-        logs = os.path.join(self._settings.logs, tenant, *lane.function.reference.split("/"))
-        os.makedirs(logs, exist_ok=True)
-        folder, log = os.path.join(self._settings.scratch, name), os.path.join(logs, f"{name}.log")
-        return Slot(number, lane, nursery, folder, log, self._loop.time())
-
-    def _has_place(self, lane: Lane) -> bool:
-        """Whether another worker may be forked; an idle one of another function is ended to make room."""
-        if len(self._slots) < self._settings.workers_total_max:
-            return True
-        if not any(slot.ending for slot in self._slots.values()):
-            others = (slot for each in self._lanes.values() if each is not lane for slot in each.idle)
-            longest_idle = min(others, key=lambda slot: slot.since, default=None)
-            if longest_idle is not None:
-                self._end(longest_idle, endings.STOPPED, retryable=True)
-        return False
-
-    def _must_give_way(self, slot: Slot) -> bool:
-        """Whether a worker's place goes to a function that has none, for its own has had its share."""
-        if any(other.ending is not None for other in self._slots.values()):
-            return False
-        share = self._settings.workers_total_max // max(1, len(self._lanes))
-        had_its_turn = self._loop.time() - slot.born > self._settings.turn_s
-        return len(slot.lane.slots) > share or had_its_turn
-
-    def _retire(self, slot: Slot) -> None:
-        """Send a worker no more calls, and end it when it has done the one it may have begun."""
-        slot.leaving = True
-        slot.lane.drop(slot)
-        self._recall(slot)
-        if slot.calls:
-            self._begins(slot)
-        else:
-            self._end(slot, endings.STOPPED, retryable=True)
-        self._serve_soon(slot.lane)
-
-    def _end(self, slot: Slot, why: str, *, retryable: bool) -> None:
-        """End a worker; calls that it has not begun are queued again, the one it works on is answered."""
-        if slot.ending is not None:
-            return
-        slot.ending, slot.retryable = why, retryable
-        self._hang_up(slot)
-        slot.lane.drop(slot)
-        slot.nursery.order({"do": "kill", "worker": slot.number})
-        self._serve_soon(slot.lane)
-
-    def _serve_soon(self, lane: Lane) -> None:
-        # Not from here: who calls is in the middle of something.
-        if lane.queue:
-            self._loop.call_soon(self._serve, lane)
-
-    def _hang_up(self, slot: Slot) -> None:
-        """Hear no more of a worker, once; the calls that it has not begun are queued again."""
-        if slot.fileno() >= 0:
-            self._loop.remove_reader(slot.fileno())
-            self._recall(slot)
-            slot.hang_up()
-
-    def _heard(self, notice: Notice) -> None:
-        if notice.ended is not None:
-            slot = self._slots.get(notice.ended)
-            if slot is not None:
-                self._bury(slot, notice)
-        elif notice.breach is not None:
-            slot = self._slots.get(notice.breach)
-            if slot is not None and slot.ending is None:
-                self._end(slot, endings.breach(slot, notice), retryable=False)
-        else:
-            raise Broken(f"a zygote said {notice}")
-
-    def _bury(self, slot: Slot, notice: Notice) -> None:
-        """Forget a worker that has ended; answer the call it worked on."""
-        while slot.ending is None and slot.fileno() >= 0 and slot.calls and self._has_said_more(slot):
-            pass
-        self._hang_up(slot)
-        slot.lane.drop(slot)
-        del self._slots[slot.number]
-        slot.nursery.workers -= 1
-        slot.close()
-        if not self._slots:
-            self._emptied.set()
-        why = slot.ending or endings.of(slot, notice)
-        if not slot.ready and not slot.calls and slot.ending is None and slot.lane.queue:
-            # It died before it was ready. Without this failure it would be forked again for ever.
-            slot.calls.append(slot.lane.queue.popleft())
-        log = slot.span(slot.written())
-        self._clean(slot)
-        for call in slot.calls:
-            now_ns = time.time_ns()
-            self._answer(Answer(key=call.key, error=why, retryable=slot.retryable, log=log, ended_ns=now_ns))
-        if not self._closed:
-            self._hand_out_place(slot.lane)
-
-    def _has_said_more(self, slot: Slot) -> bool:
-        try:
-            reply = slot.receive()
-        except (OSError, ValueError):
-            return False
-        if reply.ready:
-            self._has_started(slot, reply)
-        else:
-            self._has_answered(slot, reply)
-        return True
-
-    def _clean(self, slot: Slot) -> None:
-        self._sweeper.remove(slot.folder)
-        if self._settings.cgroup:
-            self._sweeper.call(cgroup.remove, orders.group(slot, self._settings))
 
     def _hand_out_place(self, lane: Lane) -> None:
         """Give the place of a worker that has ended to the function that waits longest, else to its own."""
@@ -415,20 +289,15 @@ class Pool:
                 self._serve(waiting)
                 break
         self._serve(lane)
-        if not lane.queue and not any(slot.lane is lane for slot in self._slots.values()):
+        if not lane.queue and not any(slot.lane is lane for slot in self._crew.slots.values()):
             self._lanes.pop(_key(lane.function), None)
-
-    def _zygote_gone(self, nursery: Nursery) -> None:
-        """Hear that a zygote has ended by itself; the kernel has ended its workers."""
-        for slot in [slot for slot in self._slots.values() if slot.nursery is nursery]:
-            self._bury(slot, Notice(ended=slot.number, reason=nursery.lost))
 
     # --- time ---
 
     def _look_after_calls(self, now: float) -> float:
         """End calls whose time is over, have long ones watched, add workers where calls keep waiting."""
         due = inf
-        for slot in list(self._slots.values()):
+        for slot in list(self._crew.slots.values()):
             if slot.ending is None and (slot.calls or not slot.ready):
                 due = min(due, self._look_after(slot, now))
         for lane in [lane for lane in self._lanes.values() if lane.queue or any(lane.burdened())]:
@@ -441,7 +310,7 @@ class Pool:
         allowed_s = limits.timeout_s if slot.ready else self._settings.start_timeout_s
         deadline = slot.since + allowed_s
         if now >= deadline:
-            self._end(slot, endings.timeout(slot, allowed_s), retryable=False)
+            self._crew.end(slot, endings.timeout(slot, allowed_s), retryable=False)
             return inf
         if slot.watched:
             return deadline
@@ -465,7 +334,7 @@ class Pool:
         due = inf
         for slot in [slot for lane in self._lanes.values() for slot in lane.idle]:
             if slot.since + self._settings.idle_s <= now:
-                self._end(slot, endings.STOPPED, retryable=True)
+                self._crew.end(slot, endings.STOPPED, retryable=True)
             else:
                 due = min(due, slot.since + self._settings.idle_s)
         return due

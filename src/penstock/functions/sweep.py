@@ -13,17 +13,22 @@ class Sweeper:
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, "penstock-sweep")
+        self._closed = False
 
     def remove(self, folder: str) -> None:
         """Remove a folder and all in it, soon; one that is not there is fine."""
         self.call(remove_tree, folder)
 
     def call(self, remove: Callable[[str], None], path: str) -> None:
-        """Remove something else in the same thread."""
-        self._thread.submit(remove, path)
+        """Remove something else in the same thread; after ``close`` at once."""
+        if self._closed:
+            remove(path)
+        else:
+            self._thread.submit(remove, path)
 
     def close(self) -> None:
         """Finish what was asked for. Blocks."""
+        self._closed = True
         self._thread.shutdown()
 
 
