@@ -145,6 +145,9 @@ class Source(Protocol):
             Refused: It can never work like this (a folder on NFS, say); the message says why.
         """
 
+    async def ready(self) -> None:
+        """Return once nothing that happens from now on is missed; ``events`` must be followed meanwhile."""
+
     def listing(self) -> AsyncIterator[Sequence[Event]]:
         """Yield the events of everything that is there now, under the ids they have or would have had.
 

@@ -7,11 +7,12 @@ event and generation, so what has run already is not run again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Raw
 
 from penstock.core import lifecycle
+from penstock.core.errors import Unavailable
 from penstock.core.event import Event, encode
 from penstock.core.filter import View, compile_filter, parse
 from penstock.core.lifecycle import RunRequest
@@ -26,9 +27,10 @@ BATCH = 500
 class Backfill:
     """Requests runs for chosen events."""
 
-    def __init__(self, parts: Parts) -> None:
-        """Read from, and request through, ``parts``."""
+    def __init__(self, parts: Parts, troubles: Mapping[str, str]) -> None:
+        """Read from, and request through, ``parts``; ``troubles`` names sources that do not work."""
         self._parts = parts
+        self._troubles = troubles
 
     async def between(self, trigger_id: str, since: int, until: int, principal: str) -> None:
         """Run what the trigger's filter matches among the log's records ``since`` to ``until``."""
@@ -57,6 +59,8 @@ class Backfill:
         trigger = self._parts.registry.triggers[trigger_id]
         wanted = compile_filter(parse(trigger.filter))
         for source in self._parts.sources:
+            if source.name in self._troubles:
+                raise Unavailable(f"storage {source.name!r} cannot be listed: {self._troubles[source.name]}")
             async for events in source.listing():
                 for event in events:
                     if wanted(View(event)):

@@ -37,7 +37,8 @@ class Engine:
         self.stopping = asyncio.Event()
         self.failure: BaseException | None = None
         self.troubles: dict[str, str] = {}
-        self.backfill = Backfill(parts)
+        self._troubled = asyncio.Event()
+        self.backfill = Backfill(parts, self.troubles)
 
     async def start(self) -> None:
         """Recover, then let sources and pump run."""
@@ -52,6 +53,25 @@ class Engine:
         self._spawn("pump", parts.pump.follow())
         for source in parts.sources:
             self._spawn(f"source {source.name}", self._run_source(source))
+        await self._sources_ready()
+
+    async def _sources_ready(self) -> None:
+        """Wait until every source that can work is watching, and what it found quietly is on disk."""
+        waits = {source.name: asyncio.ensure_future(source.ready()) for source in self.parts.sources}
+        stopped = asyncio.ensure_future(self.stopping.wait())
+        for name, wait in waits.items():
+            trouble = asyncio.ensure_future(self._trouble(name))
+            await asyncio.wait([wait, stopped, trouble], return_when=asyncio.FIRST_COMPLETED)
+            trouble.cancel()
+            wait.cancel()
+        stopped.cancel()
+        await self.parts.checkpoint.durable()
+
+    async def _trouble(self, name: str) -> None:
+        """Return when the source of this name is in trouble."""
+        while name not in self.troubles:
+            self._troubled.clear()
+            await self._troubled.wait()
 
     def _replay(self) -> None:
         """Fold what was appended after the last commit."""
@@ -86,10 +106,12 @@ class Engine:
                     self.troubles.pop(source.name, None)
             except Unavailable as error:
                 self.troubles[source.name] = str(error)
+                self._troubled.set()
                 logger.warning("source %s: %s", source.name, error)
                 await asyncio.sleep(error.retry_after_s)
             except Refused as error:
                 self.troubles[source.name] = str(error)
+                self._troubled.set()
                 logger.error("source %s stays off: %s", source.name, error)
                 return
 

@@ -6,7 +6,8 @@ the row enters state when the event is folded from the log, so that state never 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections import deque
+from collections.abc import AsyncIterator, Callable
 
 from penstock.core.ports import State
 from penstock.core.rows import FileState, Row
@@ -15,9 +16,10 @@ from penstock.core.rows import FileState, Row
 class PendingLedger:
     """See ``core.ports.Ledger``."""
 
-    def __init__(self, state: State) -> None:
-        """Look behind the pending rows into ``state``."""
+    def __init__(self, state: State, staged: Callable[[], None]) -> None:
+        """Look behind the pending rows into ``state``; call ``staged`` when a row went there at once."""
         self._state = state
+        self._staged = staged
         self._pending: dict[tuple[str, bytes], FileState] = {}
 
     def file(self, storage: str, path: bytes) -> FileState | None:
@@ -31,17 +33,32 @@ class PendingLedger:
                 self._pending[row.storage, row.path] = row
             else:
                 self._state.put(row)
+                self._staged()
 
     def folded(self, row: FileState) -> None:
         """The event behind ``row`` is on the log: it belongs to state now."""
         self._state.put(row)
-        pending = self._pending.get((row.storage, row.path))
-        if pending is not None and pending.generation <= row.generation:
+        if self._pending.get((row.storage, row.path)) == row:
             del self._pending[row.storage, row.path]
 
     async def files(self, storage: str, folder: bytes) -> AsyncIterator[FileState]:
         """Yield what is known and present below ``folder``, by path."""
+        prefix = folder.rstrip(b"/") + b"/"
+        only_here = deque(
+            sorted(path for name, path in self._pending if name == storage and path.startswith(prefix))
+        )
         async for row in self._state.files(storage, folder):
-            fresh = self._pending.get((storage, row.path), row)
-            if fresh.present:
+            while only_here and only_here[0] < row.path:
+                for fresh in self._present(storage, only_here.popleft()):
+                    yield fresh
+            if only_here and only_here[0] == row.path:
+                only_here.popleft()
+            for fresh in self._present(storage, row.path):
                 yield fresh
+        for path in only_here:
+            for fresh in self._present(storage, path):
+                yield fresh
+
+    def _present(self, storage: str, path: bytes) -> list[FileState]:
+        row = self.file(storage, path)
+        return [row] if row is not None and row.present else []

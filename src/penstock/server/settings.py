@@ -47,12 +47,15 @@ class StorageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         folder: Absolute path.
         ignore: Globs of paths that raise no events, beside the built-in ones.
         existing: Whether files that are there at the very first start raise events.
+        accept_filesystems: Types of network file systems, such as ``nfs4``, that are accepted because no
+            other machine writes there.
     """
 
     name: str
     folder: str
     ignore: tuple[str, ...] = ()
     existing: bool = False
+    accept_filesystems: tuple[str, ...] = ()
 
 
 class PoolOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -13,10 +13,13 @@ import dataclasses
 import os
 from collections.abc import Callable
 
+import msgspec
+
 from penstock.batch.local import LocalQueue
 from penstock.batch.settings import LocalQueueSettings
 from penstock.core.job import JobNotice
 from penstock.core.lifecycle import TriggerChange
+from penstock.core.policy import LOCAL_TENANT
 from penstock.core.ports import Answer, BatchSystem, Source
 from penstock.core.rows import DeadLetter, RunRow, TimerRow
 from penstock.core.workflow import Workflow
@@ -84,7 +87,7 @@ def build(settings: Settings, places: Places, synced: Callable[[int], None]) -> 
         settings.capacity,
     )
     checkpoint = Checkpoint(log, state, keeper.stage, settings.checkpoint_s)
-    ledger = PendingLedger(state)
+    ledger = PendingLedger(state, checkpoint.touch)
     pump = Pump(
         log=log,
         state=state,
@@ -144,7 +147,7 @@ class _Late:
         await self.engine.parts.checkpoint.durable()
 
     def dead_letter(self, letter: DeadLetter) -> None:
-        self.engine.parts.state.put(letter)
+        self.engine.parts.state.put(msgspec.structs.replace(letter, tenant=LOCAL_TENANT))
         self.engine.parts.checkpoint.touch()
 
     def workflow_of(self, tenant: str, reference: str) -> Workflow | None:
@@ -185,4 +188,5 @@ def _folder_settings(storage: StorageSettings) -> FolderSettings:
         name=storage.name,
         ignore=(*default.ignore, PRIVATE, *storage.ignore),
         existing=storage.existing,
+        accept_filesystems=storage.accept_filesystems,
     )
