@@ -84,3 +84,11 @@ def parted(slot: Slot, name: str, rest: Terms) -> Slot | None:
     else:
         del slot.sure[name]
     return slot if slot.sure or slot.guards else None
+
+
+def take(slot: Slot, view: View, found: list[str]) -> None:
+    """Add to ``found`` the names of the filters in the slot that want the event."""
+    if isinstance(slot, str):
+        found.append(slot)
+    else:
+        slot.collect(view, found)

@@ -6,7 +6,8 @@ math error with the value 0, and operators of equal precedence go from left to r
 an identifier may hold ``_`` (such as ``metadata_ok`` in a workflow's condition) and then keeps its case.
 """
 
-from penstock.core.cesql.expression import Expression, Lookup, Outcome, compile_cesql
+from penstock.core.cesql.evaluation import Lookup
+from penstock.core.cesql.expression import Expression, Outcome, compile_cesql
 from penstock.core.cesql.values import Fault, FaultKind, Value
 
 __all__ = ["Expression", "Fault", "FaultKind", "Lookup", "Outcome", "Value", "compile_cesql"]
