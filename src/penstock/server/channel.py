@@ -8,6 +8,7 @@ to ``follow``, whenever more of the log is durable.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from msgspec import Raw, Struct
 
 from penstock.core.errors import Conflict, PenstockError, Unavailable
 
+logger = logging.getLogger("penstock.channel")
 FRAME_BYTES_MAX = 64 << 20
 FOLLOWER_BYTES_MAX = 1 << 20
 """Unread pushes after which a follower is cut off; it connects again and is told the newest end."""
@@ -123,6 +125,12 @@ class Channel:
             answer = {"id": ask.id, "error": _problem(error)}
         except msgspec.ValidationError as error:
             answer = {"id": ask.id, "error": Problem("Invalid", f"{ask.do}: {error}")}
+        except OSError as error:
+            answer = {"id": ask.id, "error": Problem("Failed", f"{ask.do}: {error}")}
+        except Exception as error:
+            # The outermost loop of a request: whoever asked must not wait for ever.
+            logger.exception("%s failed", ask.do)
+            answer = {"id": ask.id, "error": Problem("Broken", f"{ask.do}: {type(error).__name__}: {error}")}
         if not writer.is_closing():
             writer.write(_frame(answer))
 

@@ -28,8 +28,10 @@ from penstock.core.rows import DeadLetter, DefinitionKind, RunRow
 from penstock.core.run import Phase
 from penstock.core.snapshot import restore
 from penstock.core.workflow import Trigger, Workflow
+from penstock.functions.pool import Pool
 from penstock.server.engine import Engine
 from penstock.server.ingest import Ingest
+from penstock.server.jobs import job_log
 from penstock.workflows.deployment import Deployment, pin
 
 GENERATIONS_MAX = 10_000
@@ -99,6 +101,15 @@ class ReplayWish(Who):
     dry_run: bool = False
 
 
+class LogWish(Who):
+    """Ask where a call that is under way writes its log."""
+
+    run: str
+    step: str
+    attempt: int
+    item: int = -1
+
+
 class BackupWish(Who):
     """Copy log and state into a folder."""
 
@@ -125,6 +136,7 @@ class Commands:
             "drop-letter": (LetterWish, self._drop_letter),
             "replay": (ReplayWish, self._replay),
             "backup": (BackupWish, self._backup),
+            "log": (LogWish, self._log),
             "status": (Who, self._status),
             "stop": (Who, self._stop),
         }
@@ -144,10 +156,11 @@ class Commands:
         return await self._ingest.take([decode(raw) for raw in wish.events])
 
     async def _record(self, kind: str, data: Struct, subject: str, nonce: str = "") -> Event:
-        """Put a wish on the log, durably, and wait until it is folded."""
+        """Put a wish on the log, durably, and wait until it is folded and others can read what it did."""
         event = lifecycle.request_event(kind, data, nonce or uuid4().hex, subject)
         records = await self._parts.log.append([event])
         await self._parts.pump.reached(records[-1].offset)
+        await self._parts.checkpoint.durable()
         return event
 
     # -- definitions -------------------------------------------------------------------------
@@ -379,6 +392,18 @@ class Commands:
         }
 
     # -- the installation --------------------------------------------------------------------
+
+    async def _log(self, wish: LogWish) -> Any:
+        """Return ``file:start:``, or an empty text while the call has not begun."""
+        key = f"{wish.run}/{wish.step}/{wish.item}/{wish.attempt}"
+        flight = self._parts.dispatcher.in_flight.get(key)
+        if flight is None:
+            return {"log": "", "under_way": False}
+        if flight.step.batch is not None:
+            file = job_log(self._parts.places.state / "logs", key)
+            return {"log": f"{file}:0:" if file.exists() else "", "under_way": True}
+        runtime = self._parts.runtime
+        return {"log": (isinstance(runtime, Pool) and runtime.log_of(key)) or "", "under_way": True}
 
     async def _backup(self, wish: BackupWish) -> Any:
         target = _new_folder(wish.folder)

@@ -97,13 +97,18 @@ class Jobs:
         )
 
     def _log(self, name: str) -> Path:
-        return self._logs / f"job-{_safe(name)}.log"
+        return job_log(self._logs, name)
 
     async def ended(self, name: str) -> None:
         """Remove a job's folder, once its outcome is on disk: until then a restart reads it there."""
         await self._durable()
         folder = self._folder / _safe(name)
         await asyncio.get_running_loop().run_in_executor(None, shutil.rmtree, folder, True)
+
+
+def job_log(logs: Path, name: str) -> Path:
+    """Return the file that receives what a job prints."""
+    return logs / f"job-{_safe(name)}.log"
 
 
 def _safe(name: str) -> str:

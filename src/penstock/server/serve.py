@@ -10,7 +10,9 @@ import signal
 import sys
 from collections.abc import Callable
 
+import msgspec
 import uvloop
+from msgspec.structs import asdict
 
 from penstock.core.errors import PenstockError
 from penstock.server.channel import Channel
@@ -91,10 +93,8 @@ async def _keep_api(places: Places, stopping: asyncio.Event) -> None:
 
 
 def places_text(places: Places) -> str:
-    """Return ``places`` in the form that the API process reads from its environment."""
-    return "\0".join(str(getattr(places, name)) for name in places.__struct_fields__).replace(
-        "\0", os.pathsep
-    )
+    """Return ``places`` in the form that the API process reads from its environment: a JSON object."""
+    return msgspec.json.encode({name: str(path) for name, path in asdict(places).items()}).decode()
 
 
 def main(settings: Settings, places: Places, *, api: bool = True) -> int:

@@ -61,5 +61,10 @@ Index("runs_by_subject", TABLES[rows.RunRow].c.subject)
 Index("runs_by_phase", TABLES[rows.RunRow].c.phase, TABLES[rows.RunRow].c.started_ns)
 Index("decisions_by_subject", TABLES[rows.Decision].c.subject)
 Index("dead_letters_by_state", TABLES[rows.DeadLetter].c.state, TABLES[rows.DeadLetter].c.at_ns)
+Index(
+    "attempts_of_jobs",
+    TABLES[rows.AttemptRow].c.started_ns,
+    sqlite_where=TABLES[rows.AttemptRow].c.place != "pool",
+)
 Index("timers_by_done", TABLES[rows.TimerRow].c.done)
 Index("intents_by_done", TABLES[rows.Intent].c.done)
