@@ -1,0 +1,182 @@
+"""``penstock serve``, ``stop`` and ``status``."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import rich_click
+from rich.text import Text
+
+from penstock.cli import page
+from penstock.cli.screen import card, lines, note, say, state
+from penstock.cli.session import Session, as_json, session
+from penstock.core.errors import Conflict, ConnectionLost, Unavailable
+
+START_S = 60.0
+STOP_S = 60.0
+LOOK_S = 0.05
+"""How often ``--detach`` and ``stop`` look whether it is done."""
+LOG_NAME = "serve.log"
+
+
+@rich_click.command()
+@rich_click.option("--detach", is_flag=True, help="Run in the background; messages go to a file.")
+@rich_click.option("--no-api", is_flag=True, help="Without page and API; most commands need them.")
+@rich_click.option(
+    "--port", type=int, metavar="PORT", help="Loopback port of page and API; 0 takes a free one."
+)
+@session
+def serve(the: Session, detach: bool, no_api: bool, port: int | None) -> int:
+    """Watch the storage folders and run functions, until stopped.
+
+    Ctrl-C (or `penstock stop`) ends it. Whatever is under way is taken up again at the next start.
+    """
+    if port is not None:
+        os.environ["PENSTOCK_PORT"] = str(port)
+    settings = the.settings
+    if not settings.storages:
+        note(f"no storage folder is set in {the.places.config}; `{the.command('init')}` sets one")
+    if the.client.is_running():
+        raise Conflict(f"Penstock is running here already; `{the.command('status')}` shows it")
+    if detach:
+        return _detached(the)
+    return _foreground(the, api=not no_api)
+
+
+def _foreground(the: Session, *, api: bool) -> int:
+    # The engine's parts take half a second to import; ``--detach`` does without.
+    from penstock.server.serve import serve as run_server
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    page.forget(the.places)
+    for storage in the.settings.storages:
+        note(f"storage {storage.name}: {storage.folder}")
+    ended = threading.Event()
+
+    def started() -> None:
+        note("Penstock runs; Ctrl-C stops it")
+        if api:
+            threading.Thread(target=_announce, args=(the, ended), daemon=True).start()
+
+    try:
+        run_server(the.settings, the.places, api=api, started=started)
+    finally:
+        ended.set()
+    note("Penstock has stopped; what was under way goes on at the next start")
+    return 0
+
+
+def _announce(the: Session, ended: threading.Event) -> None:
+    """Say where the page is, once the API listens."""
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline and not ended.wait(LOOK_S):
+        address = page.address(the.places)
+        if address:
+            note(f"page: {address}")
+            return
+
+
+def _detached(the: Session) -> int:
+    log = the.places.state / LOG_NAME
+    log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    page.forget(the.places)
+    home = ["--home", the.home] if the.home else []
+    begin = log.stat().st_size if log.exists() else 0
+    with log.open("ab") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "penstock", "serve", *home],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+            cwd="/",
+        )
+    _await_start(the, process, log, begin)
+    say(f"Penstock runs in the background (process {process.pid}), messages go to {log}")
+    address = page.address(the.places)
+    if address:
+        say(f"page: {address}")
+    return 0
+
+
+def _await_start(the: Session, process: subprocess.Popen[bytes], log: Path, begin: int) -> None:
+    deadline = time.monotonic() + START_S
+    while not the.client.is_running():
+        code = process.poll()
+        if code is not None:
+            raise Unavailable(f"it did not start (exit code {code}):\n{_last_words(log, begin)}")
+        if time.monotonic() > deadline:
+            raise Unavailable(
+                f"it did not answer within {START_S:g} s; it may still be starting. Its messages are in {log}"
+            )
+        time.sleep(LOOK_S)
+
+
+def _last_words(log: Path, begin: int) -> str:
+    with log.open("rb") as file:
+        file.seek(begin)
+        words = file.read().decode("utf-8", "replace").strip().splitlines()
+    return "\n".join(f"  {line}" for line in words[-15:])
+
+
+@rich_click.command()
+@session
+def stop(the: Session) -> None:
+    """Stop Penstock; what is under way goes on at the next start."""
+    the.client.stop()
+    deadline = time.monotonic() + STOP_S
+    while the.client.is_running() or (the.places.runtime / "engine.sock").exists():
+        if time.monotonic() > deadline:
+            raise Unavailable(f"it was told to stop, but still runs after {STOP_S:g} s")
+        time.sleep(LOOK_S)
+    say("Penstock has stopped")
+
+
+@rich_click.command()
+@as_json
+@session
+def status(the: Session, as_json: bool) -> int:
+    """Say whether Penstock runs here, and how it is.
+
+    Exit code 0 if it runs, 4 if it does not.
+    """
+    try:
+        found = the.client.status()
+    except (Unavailable, ConnectionLost) as error:
+        if as_json:
+            lines([{"running": False, "reason": str(error)}])
+        else:
+            say(Text.assemble(state("stopped"), f"  {error}"))
+            note(f"start it: {the.command('serve --detach')}")
+        return Unavailable.exit_code
+    if as_json:
+        lines([{"running": True, **found}])
+    else:
+        _tell_status(the, found)
+    return 0
+
+
+def _tell_status(the: Session, found: dict[str, Any]) -> None:
+    troubles = found.get("troubles") or {}
+    runs = found.get("runs") or {}
+    log = found.get("log") or {}
+    card(
+        [
+            ("Penstock", Text.assemble(state("running"))),
+            ("page", page.address(the.places)),
+            ("settings", str(the.places.config)),
+            *(("storage", f"{each['name']}: {each['folder']}") for each in found.get("storages", ())),
+            ("runs", f"{runs.get('active', 0)} under way, {runs.get('waiting', 0)} waiting"),
+            ("calls", f"{found.get('in_flight', 0)} in flight"),
+            ("triggers", str(found.get("triggers", 0))),
+            ("events", f"{log.get('end', 0)} on the log"),
+            *(("trouble", Text(f"✗ {name}: {why}", style="red")) for name, why in troubles.items()),
+        ]
+    )

@@ -1,0 +1,106 @@
+"""How values read to people: local time, MiB, short ids, states with a symbol beside the colour."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from urllib.parse import unquote
+
+ID_CHARS = 10
+"""Shown of an id; commands take any prefix that only one has."""
+
+STATES: dict[str, tuple[str, str]] = {
+    # state: (symbol, colour)
+    "succeeded": ("✓", "green"),
+    "matched": ("✓", "green"),
+    "holds": ("✓", "green"),
+    "running": ("▶", "cyan"),
+    "retrying": ("↻", "yellow"),
+    "waiting": ("…", "yellow"),
+    "queued": ("…", "yellow"),
+    "submitted": ("…", "yellow"),
+    "held": ("‖", "yellow"),
+    "paused": ("‖", "yellow"),
+    "active": ("▶", "green"),
+    "failed": ("✗", "red"),
+    "evicted": ("✗", "red"),
+    "refused": ("✗", "red"),
+    "loop": ("✗", "red"),
+    "fails": ("✗", "red"),
+    "open": ("✗", "red"),
+    "cancelled": ("■", "magenta"),
+    "skipped": ("↷", "dim"),
+    "dropped": ("■", "dim"),
+    "replayed": ("↻", "green"),
+    "duplicate": ("=", "dim"),
+    "note": ("!", "yellow"),
+}
+
+
+def state(name: str) -> tuple[str, str]:
+    """Return ``✓ succeeded`` and its colour."""
+    symbol, colour = STATES.get(name, ("·", "default"))
+    return f"{symbol} {name}", colour
+
+
+def short(name: str) -> str:
+    """Return an id's beginning: of ``storage:digest`` the digest's."""
+    return name.rsplit(":", 1)[-1][:ID_CHARS]
+
+
+def moment(when: int | float | str | None) -> str:
+    """Return a time in the local zone: POSIX nanoseconds, or RFC 3339."""
+    if not when:
+        return ""
+    if isinstance(when, str):
+        try:
+            parsed = datetime.fromisoformat(when)
+        except ValueError:
+            return when
+    else:
+        parsed = datetime.fromtimestamp(when / 1e9, UTC)
+    local, today = parsed.astimezone(), datetime.now(UTC).astimezone()
+    return local.strftime("%H:%M:%S" if local.date() == today.date() else "%Y-%m-%d %H:%M:%S")
+
+
+def span(start_ns: int, end_ns: int) -> str:
+    """Return how long something took; empty while it runs."""
+    if not (start_ns and end_ns):
+        return ""
+    seconds = (end_ns - start_ns) / 1e9
+    return duration(seconds)
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as ``12 ms``, ``3.4 s``, ``2 min 5 s`` or ``3 h 10 min``."""
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    if whole < 48 * 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86400} days"
+
+
+def size(size_bytes: int | None) -> str:
+    """Return bytes in B, KiB, MiB or GiB."""
+    if size_bytes is None:
+        return ""
+    amount = float(size_bytes)
+    for unit in ("B", "KiB", "MiB"):
+        if amount < 1024:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} GiB"
+
+
+def path(subject: str | None) -> str:
+    """Return the path that a subject stands for, so that it can be printed."""
+    return printable(unquote(subject or "", errors="replace"))
+
+
+def printable(text: str) -> str:
+    """Return text with control characters (newlines in names) and undecodable bytes made visible."""
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
