@@ -62,8 +62,10 @@ def _between(tell: tuple[int, int], told: tuple[int, int]) -> bool:
     except OSError:
         os._exit(1)
     if pid != 0:
-        os.write(tell[1], str(pid).encode())
-        os._exit(0)
+        try:
+            os.write(tell[1], str(pid).encode())
+        finally:
+            os._exit(0)  # Also when the zygote has been killed meanwhile: nothing may return from here.
     os.close(tell[1])
     if os.read(told[0], 1) == b"":
         os._exit(1)  # The zygote is gone.

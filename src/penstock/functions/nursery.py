@@ -89,6 +89,8 @@ class Nursery:
 
     def order(self, order: dict[str, Any], carried: socket.socket | None = None) -> None:
         """Send an order, and a socket with it; never blocks."""
+        if self.lost:
+            return  # Its workers are being buried.
         self._backlog.append((_ENCODER.encode(order), carried))
         if len(self._backlog) == 1:
             self._flush()
