@@ -99,7 +99,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     storages: tuple[StorageSettings, ...] = ()
     port: int = 8720
     capacity: int = 512
-    checkpoint_s: float = 0.02
+    checkpoint_s: float = 0.1
     history_s: float = 30 * 86400.0
     pool: PoolOptions = PoolOptions()
     batch: BatchOptions = BatchOptions()

@@ -46,6 +46,8 @@ class EmbeddedState:
         self._engine = _writer(path)
         self._connection = self._thread.submit(self._open).result()
         self._reader = sqlite3.connect(f"file:{path}?mode=ro", uri=True, check_same_thread=False)
+        self._reader.isolation_level = None
+        self._in_snapshot = False
         self._committing = asyncio.Lock()
 
     def _open(self) -> Connection:
@@ -88,6 +90,7 @@ class EmbeddedState:
             try:
                 if ready is not None:
                     await ready()
+                self._end_snapshot()
                 await asyncio.get_running_loop().run_in_executor(self._thread, self._write, self._writing)
             except PenstockError:
                 for kind, rows in self._writing.items():
@@ -109,21 +112,35 @@ class EmbeddedState:
                 raise _translated(original, self.path) from error
             raise
 
+    def _execute(self, statement: str, values: tuple[Any, ...]) -> sqlite3.Cursor:
+        """Read within a snapshot that lasts until the next commit.
+
+        Beginning and ending a read costs several system calls, a read within one costs none. While a
+        commit is under way nothing is held, so that it can start the write-ahead log afresh.
+        """
+        if not self._in_snapshot and not self._writing:
+            self._reader.execute("BEGIN")
+            self._in_snapshot = True
+        return self._reader.execute(statement, values)
+
+    def _end_snapshot(self) -> None:
+        if self._in_snapshot:
+            self._in_snapshot = False
+            self._reader.execute("COMMIT")
+
     def get(self, kind: type[R], *key: Any) -> R | None:
         """Return one row by its key, staged ones included."""
         for rows in (self._staged.get(kind), self._writing.get(kind)):
             if rows is not None and key in rows:
                 return rows[key]  # type: ignore[return-value]
-        table = TABLES[kind]
-        where = " AND ".join(f"{name}=?" for name in kind.__struct_fields__[: KEY_WIDTH[kind]])
-        found = self._reader.execute(f"SELECT * FROM {table.name} WHERE {where}", key).fetchone()  # noqa: S608
+        found = self._execute(_BY_KEY[kind], key).fetchone()
         return None if found is None else make(kind, found)
 
     def select(self, kind: type[R], **equal: Any) -> list[R]:
         """Return the rows whose fields equal ``equal``, staged ones included, by key."""
         where = " AND ".join(f"{name}=?" for name in equal) or "1"
         statement = f"SELECT * FROM {TABLES[kind].name} WHERE {where}"  # noqa: S608
-        stored = (make(kind, found) for found in self._reader.execute(statement, tuple(equal.values())))
+        stored = (make(kind, found) for found in self._execute(statement, tuple(equal.values())))
         merged: dict[tuple[Any, ...], R] = {_key(row): row for row in stored}
         for rows in (self._writing.get(kind, {}), self._staged.get(kind, {})):
             for key, row in rows.items():
@@ -158,7 +175,7 @@ class EmbeddedState:
     def _files_page(self, storage: str, prefix: bytes, start: bytes) -> list[FileState]:
         statement = "SELECT * FROM files WHERE storage=? AND path>=? AND path<? ORDER BY path LIMIT ?"
         end = prefix[:-1] + b"0"
-        found = self._reader.execute(statement, (storage, start, end, FILES_PAGE)).fetchall()
+        found = self._execute(statement, (storage, start, end, FILES_PAGE)).fetchall()
         page = {row[1]: make(FileState, row) for row in found}
         last = found[-1][1] if len(found) == FILES_PAGE else end
         for staged in (self._writing.get(FileState, {}), self._staged.get(FileState, {})):
@@ -200,6 +217,10 @@ _BOOLEANS: Mapping[type[Row], tuple[str, ...]] = {
     for kind, table in TABLES.items()
 }
 _KEY_FIELDS = {kind: kind.__struct_fields__[:width] for kind, width in KEY_WIDTH.items()}
+_BY_KEY = {
+    kind: f"SELECT * FROM {TABLES[kind].name} WHERE " + " AND ".join(f"{name}=?" for name in names)  # noqa: S608
+    for kind, names in _KEY_FIELDS.items()
+}
 _upserts: dict[type[Row], Any] = {}
 
 

@@ -167,11 +167,11 @@ class Dispatcher:
             self._failed_at_once(active, step, command, str(error))
             return
         self.in_flight[key] = InFlight(active, step, command, function)
-        self._started(active.run, step, command)
         if step.batch is None:
             self._runtime.invoke(Invocation(key=key, function=function, params=params))
         else:
             self._spawn(self._submit(key, self._make_job(function, step, key, params)))
+        self._started(active.run, step, command)
 
     def stop(self, active: Active, command: Stop) -> None:
         """End an attempt."""

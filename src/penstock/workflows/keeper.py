@@ -165,8 +165,8 @@ class Keeper:
             self._store.put(_row(run))
             return
         active = self.active[run.id] = Active(run, workflow, event, params)
+        self._advance(active, Start(), run.started_ns)  # first, so that the function starts without delay
         self._emit(lifecycle.run_event(lifecycle.RUN_STARTED, run))
-        self._advance(active, Start(), run.started_ns)
 
     def _step_succeeded(self, record: Record) -> None:
         end = data_of(record.event, StepEnd)
