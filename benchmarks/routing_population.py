@@ -16,6 +16,9 @@ SEED = 20261121
 EVENTS = 200_000
 TYPES = ("penstock.file.created", "penstock.file.updated", "penstock.file.read", "penstock.file.deleted")
 
+STEPS = {"globs": 10, "not": 10, "cesql": 100}
+"""Which of a million runs the filters of a kind name: every so many."""
+
 Document = dict[str, Any]
 
 
@@ -80,11 +83,12 @@ def _plain_event(chance: random.Random, index: int, number: int) -> bytes:
     return event(index, event_type(number), path, chance.randrange(1 << 30), 1000 + number % 5000)
 
 
-def random_events(count: int, seed: str) -> Iterator[bytes]:
-    """Yield events anywhere on the site, of any owner and size, with one of 1,000 endings."""
-    chance = random.Random(f"{SEED} {seed}")
+def random_events(count: int, kind: str) -> Iterator[bytes]:
+    """Yield events of any owner and size, with one of 1,000 endings, in runs that ``kind``'s filters name."""
+    chance = random.Random(f"{SEED} {kind}")
+    step = STEPS.get(kind, 1)
     for index in range(count):
-        number = chance.randrange(1_000_000)
+        number = chance.randrange(1_000_000 // step) * step
         path = f"{prefix(number).rstrip('/')}/frame_{index:06}.x{chance.randrange(1000):03}"
         yield event(index, TYPES[0], path, chance.randrange(1_000_000), 1000 + chance.randrange(100_000))
 

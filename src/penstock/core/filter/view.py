@@ -111,6 +111,10 @@ class View:
 
     def attribute(self, name: str) -> Value | None:
         """Return a context attribute or extension, or None if the event has none of that name."""
+        if name == "type":
+            return self.type
+        if name == "subject":
+            return self.subject
         if name in _ATTRIBUTES:
             value: Value | None = getattr(self.event, name)
             return value
