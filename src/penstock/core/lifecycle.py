@@ -25,6 +25,10 @@ RUN_CANCEL_REQUESTED = "penstock.run.cancel-requested"
 STEP_SUCCEEDED = "penstock.step.succeeded"
 STEP_FAILED = "penstock.step.failed"
 STEP_DUE = "penstock.step.due"
+JOB_SUBMITTED = "penstock.job.submitted"
+JOB_STARTED = "penstock.job.started"
+JOB_EVICTED = "penstock.job.evicted"
+JOB_FINISHED = "penstock.job.finished"
 DEPLOYED = "penstock.definition.deployed"
 TRIGGER_CHANGED = "penstock.trigger.changed"
 TRIGGER_REMOVED = "penstock.trigger.removed"
@@ -78,6 +82,28 @@ class StepDue(Struct, frozen=True, kw_only=True):
     step: str
     attempt: int
     item: int = -1
+
+
+class JobMove(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Data of ``job.submitted|started|evicted|finished``: where a batch job is.
+
+    Attributes:
+        job: Its name: ``run/step/item/attempt``.
+        run: Id of the run.
+        step: The step's name.
+        attempt: From 1.
+        system: Name of the batch system.
+        state: As in ``core.job.JobState``.
+        error: Why it failed or was evicted.
+    """
+
+    job: str
+    run: str
+    step: str
+    attempt: int
+    system: str
+    state: str
+    error: str = ""
 
 
 class RunEnd(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -176,6 +202,20 @@ def step_event(kind: str, end: StepEnd | StepDue, depth: int, cause: str) -> Eve
         partitionkey=end.run,
         data=json_data(end),
         cause=cause,
+        depth=depth,
+    )
+
+
+def job_event(kind: str, move: JobMove, depth: int) -> Event:
+    """Return the event that tells where a batch job is."""
+    return Event(
+        id=digest(kind.encode(), move.job.encode()),
+        source=SOURCE,
+        type=kind,
+        subject=move.run,
+        partitionkey=move.run,
+        data=json_data(move),
+        cause=move.run,
         depth=depth,
     )
 

@@ -17,7 +17,7 @@ from penstock.core.workflow import Trigger, Workflow
 class Index(Protocol):
     """What triggers need of an index of filters."""
 
-    def add(self, name: str, filter: Filter) -> None:
+    def replace(self, name: str, filter: Filter) -> None:
         """Add or replace the filter called ``name``."""
 
     def remove(self, name: str) -> None:
@@ -63,11 +63,8 @@ class Triggers:
             if self._filters.pop(name, None) is not None:
                 self._index.remove(name)
             return
-        if name in self._filters and self._filters[name] != trigger.filter:
-            self._index.remove(name)
-            del self._filters[name]
-        if name not in self._filters:
-            self._index.add(name, parse(trigger.filter))
+        if self._filters.get(name) != trigger.filter:
+            self._index.replace(name, parse(trigger.filter))
             self._filters[name] = trigger.filter
         self._triggers[name] = trigger
 

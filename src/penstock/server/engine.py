@@ -44,6 +44,7 @@ class Engine:
         """Recover, then let sources and pump run."""
         parts = self.parts
         parts.registry.load()
+        parts.letters.load()
         parts.keeper.load()
         self._replay()
         answered = await self._finish_publications()

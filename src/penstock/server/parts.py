@@ -9,6 +9,7 @@ from penstock.core.ports import BatchSystem, Runtime, Source
 from penstock.log.embedded import EmbeddedLog
 from penstock.routing.triggers import Triggers
 from penstock.server.checkpoint import Checkpoint
+from penstock.server.letters import Letters
 from penstock.server.outbox import Outbox
 from penstock.server.pump import Pump
 from penstock.server.settings import Places, Settings
@@ -29,6 +30,7 @@ class Parts:
     log: EmbeddedLog
     state: EmbeddedState
     outbox: Outbox
+    letters: Letters
     registry: Registry
     triggers: Triggers
     timers: Timers

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from msgspec.structs import replace
-
 from penstock.core import lifecycle
 from penstock.core.errors import Invalid
 from penstock.core.event import Event, digest, encode
 from penstock.core.ledger import file_state
 from penstock.core.lifecycle import DeadLetterClose, TriggerChange, data_of
+from penstock.core.policy import LOCAL_TENANT
 from penstock.core.ports import Cursor, Log, Record, State
 from penstock.core.rows import (
     CursorRow,
@@ -24,6 +23,7 @@ from penstock.core.rows import (
 from penstock.routing.triggers import Match, Triggers
 from penstock.server.checkpoint import Checkpoint
 from penstock.server.ledger import PendingLedger
+from penstock.server.letters import Letters
 from penstock.workflows.keeper import Keeper
 from penstock.workflows.registry import Registry
 
@@ -40,6 +40,7 @@ class Pump:
         ledger: Receives file states.
         registry: Receives definitions.
         triggers: Says what an event starts.
+        letters: Receives dead letters.
         keeper: Receives what is about runs, and starts them.
         checkpoint: Touched after each batch.
         resumed: Called with a trigger's change when it was resumed and the range of offsets it missed.
@@ -53,6 +54,7 @@ class Pump:
         ledger: PendingLedger,
         registry: Registry,
         triggers: Triggers,
+        letters: Letters,
         keeper: Keeper,
         checkpoint: Checkpoint,
         resumed: Callable[[TriggerChange, int, int], None],
@@ -62,6 +64,7 @@ class Pump:
         self._ledger = ledger
         self._registry = registry
         self._triggers = triggers
+        self._letters = letters
         self._keeper = keeper
         self._checkpoint = checkpoint
         self._resumed = resumed
@@ -116,20 +119,16 @@ class Pump:
             before = dict(self._registry.triggers) if record.event.type == lifecycle.TRIGGER_CHANGED else {}
             change = self._registry.fold(record)
             if record.event.type == lifecycle.DEAD_LETTER_CLOSED:
-                self._close_dead_letter(data_of(record.event, DeadLetterClose))
+                close = data_of(record.event, DeadLetterClose)
+                self._letters.close(close.id, close.state)
             if change is not None and change.paused is False and change.id in before:
                 self._resume(change, before[change.id].paused, before[change.id].since, record.offset)
         except Invalid as error:
-            self._state.put(_dead_letter(record, DeadLetterKind.EVENT, str(error), "local"))
+            self._letters.put(_dead_letter(record, DeadLetterKind.EVENT, str(error), LOCAL_TENANT))
 
     def _resume(self, change: TriggerChange, was_paused: bool, since: int, offset: int) -> None:
         if was_paused and change.catch_up and not self._keeper.replaying:
             self._resumed(change, since, offset)
-
-    def _close_dead_letter(self, close: DeadLetterClose) -> None:
-        letter = self._state.get(DeadLetter, close.id)
-        if letter is not None:
-            self._state.put(replace(letter, state=close.state))
 
     def _decided(self, match: Match, record: Record) -> None:
         trigger, event = match.trigger, record.event
@@ -137,7 +136,7 @@ class Pump:
         if match.outcome is Outcome.MATCHED:
             run = self._keeper.start(trigger, record, at_ns=record.appended_ns)
         elif match.outcome is Outcome.LOOP:
-            self._state.put(_dead_letter(record, DeadLetterKind.LOOP, match.reason, trigger.tenant))
+            self._letters.put(_dead_letter(record, DeadLetterKind.LOOP, match.reason, trigger.tenant))
         self._state.put(
             Decision(
                 event_id=event.id,

@@ -32,6 +32,7 @@ from penstock.server.checkpoint import Checkpoint
 from penstock.server.engine import Engine
 from penstock.server.jobs import Jobs
 from penstock.server.ledger import PendingLedger
+from penstock.server.letters import Letters
 from penstock.server.outbox import Outbox
 from penstock.server.parts import Parts
 from penstock.server.pump import Pump
@@ -56,6 +57,7 @@ def build(settings: Settings, places: Places, synced: Callable[[int], None]) -> 
     log = EmbeddedLog(places.state / "log" / "0", settings.log, synced)
     state = EmbeddedState(places.state / "state.db")
     outbox = Outbox(log)
+    letters = Letters(state)
     late = _Late()
 
     triggers = Triggers(FilterIndex(), late.workflow_of, late.workflow_of_run)
@@ -82,6 +84,7 @@ def build(settings: Settings, places: Places, synced: Callable[[int], None]) -> 
         state,
         registry,
         dispatcher,
+        letters,
         outbox.emit,
         lambda offset: log.record(offset).event,
         settings.capacity,
@@ -94,6 +97,7 @@ def build(settings: Settings, places: Places, synced: Callable[[int], None]) -> 
         ledger=ledger,
         registry=registry,
         triggers=triggers,
+        letters=letters,
         keeper=keeper,
         checkpoint=checkpoint,
         resumed=late.resumed,
@@ -109,6 +113,7 @@ def build(settings: Settings, places: Places, synced: Callable[[int], None]) -> 
             log=log,
             state=state,
             outbox=outbox,
+            letters=letters,
             registry=registry,
             triggers=triggers,
             timers=timers,
@@ -147,7 +152,7 @@ class _Late:
         await self.engine.parts.checkpoint.durable()
 
     def dead_letter(self, letter: DeadLetter) -> None:
-        self.engine.parts.state.put(msgspec.structs.replace(letter, tenant=LOCAL_TENANT))
+        self.engine.parts.letters.put(msgspec.structs.replace(letter, tenant=LOCAL_TENANT))
         self.engine.parts.checkpoint.touch()
 
     def workflow_of(self, tenant: str, reference: str) -> Workflow | None:

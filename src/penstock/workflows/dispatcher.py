@@ -19,7 +19,7 @@ from penstock.core.errors import PenstockError, Superseded, Unavailable
 from penstock.core.event import Event, encode, path_members, rfc3339
 from penstock.core.function import Function
 from penstock.core.job import ENDED, Job, JobNotice, JobState
-from penstock.core.lifecycle import CancelRequest, StepDue, StepEnd
+from penstock.core.lifecycle import CancelRequest, JobMove, StepDue, StepEnd
 from penstock.core.ports import Answer, BatchSystem, Invocation, Publication, Runtime
 from penstock.core.retry import delay_s
 from penstock.core.rows import AttemptRow, Intent, TimerRow
@@ -31,6 +31,7 @@ from penstock.workflows.timers import Timers
 
 _encode = msgspec.json.Encoder().encode
 LOCAL = "file://localhost"
+_JOB_EVENTS = {JobState.RUNNING: lifecycle.JOB_STARTED, JobState.EVICTED: lifecycle.JOB_EVICTED}
 
 
 class Publisher(Protocol):
@@ -226,28 +227,39 @@ class Dispatcher:
 
     def noticed(self, notice: JobNotice) -> None:
         """Take a batch system's notice."""
-        if notice.state not in ENDED:
-            self._job_moved(notice)
-            return
-        flight = self.in_flight.pop(notice.name, None)
+        flight = self.in_flight.get(notice.name)
         if flight is None:
             return
+        kind = _JOB_EVENTS.get(notice.state, lifecycle.JOB_FINISHED)
+        self._tell_job(kind, flight, notice.name, notice.state, notice.error or "")
+        if notice.state not in ENDED:
+            return
+        del self.in_flight[notice.name]
         answer = _answer_of(notice)
         if answer.error is None and answer.files:
             self._spawn(self._publish(flight, answer))
         else:
             self._tell_plain(flight, answer)
 
-    def _job_moved(self, notice: JobNotice) -> None:
-        flight = self.in_flight.get(notice.name)
-        if flight is not None:
-            self._started(flight.active.run, flight.step, flight.call, str(notice.state))
+    def _tell_job(self, kind: str, flight: InFlight, name: str, state: JobState, error: str = "") -> None:
+        assert flight.step.batch is not None
+        move = JobMove(
+            job=name,
+            run=flight.active.run.id,
+            step=flight.call.step,
+            attempt=flight.call.attempt,
+            system=flight.step.batch.system,
+            state=state,
+            error=error,
+        )
+        self._emit(lifecycle.job_event(kind, move, flight.active.run.depth + 1))
 
     async def _submit(self, key: str, job: Job) -> None:
         flight = self.in_flight[key]
         assert flight.step.batch is not None
         try:
             system = self._batch[flight.step.batch.system]
+            self._tell_job(lifecycle.JOB_SUBMITTED, flight, key, JobState.QUEUED)
             await system.submit(job)
         except KeyError:
             self._refuse(key, f"there is no batch system {flight.step.batch.system!r} in the settings", False)

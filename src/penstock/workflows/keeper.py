@@ -94,6 +94,16 @@ class Hands(Protocol):
         """The run has ended; drop its timers."""
 
 
+class Graveyard(Protocol):
+    """Where runs go that failed for good."""
+
+    def put(self, letter: DeadLetter) -> None:
+        """Keep a dead letter."""
+
+    def succeeded(self, subject: str) -> None:
+        """A run on ``subject`` succeeded; what failed on it before is settled."""
+
+
 class Keeper:
     """All runs that have not ended.
 
@@ -101,6 +111,7 @@ class Keeper:
         store: State.
         registry: Definitions.
         hands: Carries out commands.
+        letters: Receives runs that failed.
         emit: Appends events to the log, in order, without waiting.
         read_event: Returns the event at a log offset.
         capacity: Most runs under way at once; later ones wait, their events stay in the log.
@@ -111,6 +122,7 @@ class Keeper:
         store: RunStore,
         registry: Registry,
         hands: Hands,
+        letters: Graveyard,
         emit: Callable[[Event], None],
         read_event: Callable[[int], Event],
         capacity: int = 512,
@@ -118,6 +130,7 @@ class Keeper:
         self._store = store
         self._registry = registry
         self._hands = hands
+        self._letters = letters
         self._emit_now = emit
         self._read_event = read_event
         self.capacity = capacity
@@ -303,7 +316,9 @@ class Keeper:
         del self.active[run.id]
         self._hands.forget(run.id)
         if end.phase is Phase.FAILED:
-            self._store.put(_dead_letter(run, active.event, at_ns))
+            self._letters.put(_dead_letter(run, active.event, at_ns))
+        elif end.phase is Phase.SUCCEEDED:
+            self._letters.succeeded(run.subject)
         self._emit(lifecycle.run_event(lifecycle.ENDED_TYPE[end.phase], run))
         if not self.replaying:
             self.fill()
