@@ -58,7 +58,7 @@ class Crew:
         When there is no place, the worker of another function that is idle longest is ended to make one.
 
         Raises:
-            OSError: The function's interpreter cannot be started.
+            OSError: The function's interpreter cannot be started, or its folders cannot be made.
         """
         own = sum(slot.lane is lane for slot in self.slots.values())
         if own >= lane.workers_max or not self._has_place(lane):
@@ -131,6 +131,8 @@ class Crew:
         logs = os.path.join(self._settings.logs, tenant, *lane.function.reference.split("/"))
         os.makedirs(logs, exist_ok=True)
         folder, log = os.path.join(self._settings.scratch, name), os.path.join(logs, f"{name}.log")
+        # Made here, not by the worker: one that outlives its zygote for a moment must not make it again.
+        os.mkdir(folder)
         return Slot(number, lane, nursery, folder, log, self._loop.time())
 
     def _has_place(self, lane: Lane) -> bool:

@@ -27,10 +27,11 @@ def breach(slot: Slot, notice: Notice) -> str:
     return f"{slot.lane.function.reference} crossed its limit {notice.limit}: {notice.reason}"
 
 
-def no_interpreter(function: Function, error: OSError) -> str:
-    """The environment is not there."""
-    python = function.python or "Penstock's own interpreter"
-    return f"{function.reference}: cannot start {python}: {error.strerror}; deploy the function again"
+def no_worker(function: Function, error: OSError) -> str:
+    """The environment is not there, or the disk is full."""
+    where = f" ({error.filename})" if error.filename else ""
+    remedy = "deploy the function again" if isinstance(error, FileNotFoundError) else "then try again"
+    return f"{function.reference}: cannot start a worker: {error.strerror}{where}; {remedy}"
 
 
 def of(slot: Slot, notice: Notice) -> str:

@@ -275,7 +275,8 @@ class Pool:
         try:
             slot = self._crew.hire(lane)
         except OSError as error:
-            self._fail_queue(lane, endings.no_interpreter(lane.function, error), retryable=False)
+            retryable = not isinstance(error, FileNotFoundError)
+            self._fail_queue(lane, endings.no_worker(lane.function, error), retryable=retryable)
             return None
         if slot is not None:
             self._busy.by(slot.born + WATCH_AFTER_S)

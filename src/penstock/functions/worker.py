@@ -41,7 +41,7 @@ def main(order: dict[str, Any], call_end: int, zygote: int) -> None:
         signal.signal(number, signal.SIG_DFL)
     log = _take_descriptors(order["log"], call_end)
     calls = socket.socket(fileno=CALL_SOCKET)
-    os.makedirs(f"{order['slot']}/out")
+    os.mkdir(f"{order['slot']}/out")
     outputs = Outputs(f"{order['slot']}/out")
     target, ready = _prepare(order, log)
     # The kernel ends us with the zygote from ``enter`` on; inside a process namespace the parent is not seen.
@@ -103,7 +103,7 @@ def _broken(fault: Fault, ready: dict[str, Any]) -> tuple[Target, dict[str, Any]
 def _furnish(order: dict[str, Any]) -> None:
     """Make the worker's own folders, and send what libraries like to write there."""
     own = _own_folder(order)
-    os.makedirs(own)
+    os.mkdir(own)
     os.environ.update(TMPDIR=own, XDG_CACHE_HOME=own, MPLCONFIGDIR=own, PENSTOCK_FUNCTION=order["function"])
     os.chdir(order["code"] or own)
     random.seed()
