@@ -97,8 +97,22 @@ async def test_each_call_is_answered_once_whatever_happens(seed: int, tmp_path: 
     assert sorted(int(answer.key) for answer in caller.answers) == list(range(CALLS))
     assert os.listdir(settings.scratch) == []
     assert zygotes() == []
+    assert working_for(str(os.getpid())) == []
 
 
 def zygotes() -> list[int]:
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     return [int(pid) for pid in children if b"zygote" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def working_for(engine: str) -> list[int]:
+    """Everything that was forked from a zygote of ``engine``, wherever it has got to."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0") if entry.name.isdigit() else []
+            if b"zygote" in words and engine.encode() in words:
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found

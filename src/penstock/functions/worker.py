@@ -10,6 +10,7 @@ import io
 import json
 import os
 import random
+import select
 import signal
 import socket
 import sys
@@ -23,43 +24,42 @@ from penstock.functions.outputs import Outputs
 
 CALL_SOCKET = 3
 OWN_LOG = 4
+ZYGOTE = 5
 
 Target = Callable[[dict[str, Any]], bytes]
 """From a call's parameters to the JSON bytes of its answer; raises ``Fault``."""
 
 
-def main(order: dict[str, Any], call_end: int, zygote: int) -> None:
+def main(order: dict[str, Any], call_end: int, zygote: int | None) -> None:
     """Become the worker that ``order`` describes. Never returns to the zygote's code: it exits.
 
     Args:
         order: Of the engine; see ``functions.nursery``.
         call_end: Descriptor of this worker's end of the call socket.
-        zygote: Process id of the parent, to notice that it went away meanwhile.
+        zygote: Descriptor that becomes readable when the parent has ended; None where the kernel has none.
     """
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGPIPE):
         signal.signal(number, signal.SIG_DFL)
-    log = _take_descriptors(order["log"], call_end)
+    log = _take_descriptors(order["log"], call_end, zygote)
     calls = socket.socket(fileno=CALL_SOCKET)
     os.mkdir(f"{order['slot']}/out")
     outputs = Outputs(f"{order['slot']}/out")
-    target, ready = _prepare(order, log)
-    # The kernel ends us with the zygote from ``enter`` on; inside a process namespace the parent is not seen.
-    if os.getpid() != 1 and os.getppid() != zygote:
-        os._exit(0)
+    target, ready = _prepare(order, log, ZYGOTE if zygote is not None else None)
     protocol.send(calls, json.dumps(ready).encode())
     _serve(calls, log, outputs, target, order)
 
 
-def _take_descriptors(log_file: str, call_end: int) -> int:
-    """Arrange 0 (nothing), 1 and 2 (the log), 3 (the calls), 4 (the log, our own); close the rest."""
+def _take_descriptors(log_file: str, call_end: int, zygote: int | None) -> int:
+    """Arrange 0 (nothing), 1, 2 and 4 (the log), 3 (the calls), 5 (the zygote); close the rest."""
     log = os.open(log_file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    wanted = (os.open(os.devnull, os.O_RDONLY), log, log, call_end, log)
+    wanted = [os.open(os.devnull, os.O_RDONLY), log, log, call_end, log]
+    wanted += [zygote] if zygote is not None else []
     parked = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 100) for fd in wanted]
     for number, fd in enumerate(parked):
         os.dup2(fd, number, inheritable=number < CALL_SOCKET)
     for name in os.listdir("/proc/self/fd"):
-        if int(name) > OWN_LOG:
+        if int(name) >= len(wanted):
             # Unlike ``close`` it does not mind that the listing's own descriptor is gone by now.
             os.closerange(int(name), int(name) + 1)
     sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)  # type: ignore[misc]  # noqa: SIM115
@@ -73,7 +73,7 @@ def _stream(descriptor: int) -> io.TextIOWrapper:
     return open(descriptor, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
 
 
-def _prepare(order: dict[str, Any], log: int) -> tuple[Target, dict[str, Any]]:
+def _prepare(order: dict[str, Any], log: int, zygote: int | None) -> tuple[Target, dict[str, Any]]:
     """Confine this process, then import the user's code; return what to call and the ready message.
 
     What goes wrong here becomes the answer of each call.
@@ -82,6 +82,7 @@ def _prepare(order: dict[str, Any], log: int) -> tuple[Target, dict[str, Any]]:
     try:
         _furnish(order)
         ready["held"] = confine.enter(order["plan"])
+        _exit_without(zygote)
         if hasattr(sys.modules.get("numpy"), "random"):
             # Imported before the fork, else every worker would draw the same numbers.
             sys.modules["numpy"].random.seed()
@@ -90,6 +91,17 @@ def _prepare(order: dict[str, Any], log: int) -> tuple[Target, dict[str, Any]]:
         return _broken(fault, ready)
     except OSError as error:
         return _broken(Fault(f"its worker cannot be set up: {error}", retryable=True), ready)
+
+
+def _exit_without(zygote: int | None) -> None:
+    """Exit if the zygote has gone. The kernel ends us with it only if it goes after ``enter``."""
+    if zygote is None:
+        return
+    waiter = select.poll()
+    waiter.register(zygote, select.POLLIN)
+    if waiter.poll(0):
+        os._exit(0)
+    os.close(zygote)
 
 
 def _broken(fault: Fault, ready: dict[str, Any]) -> tuple[Target, dict[str, Any]]:
@@ -142,9 +154,11 @@ def _serve(calls: socket.socket, log: int, outputs: Outputs, target: Target, ord
             % (started_ns, end, number, b"true" if left else b"false", members),
         )
         if left:
-            # The engine ends us. Calls that wait in the socket are not ours any more.
-            while True:
-                signal.pause()
+            # The engine ends us. Calls that wait in the socket are not ours any more: await its end only.
+            waiter = select.poll()
+            waiter.register(calls, 0)
+            waiter.poll()
+            os._exit(0)
         os.chdir(home)
 
 

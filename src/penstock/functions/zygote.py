@@ -48,6 +48,7 @@ class Zygote:
         self._pids: dict[int, int] = {}
         self._workers: dict[int, int] = {}
         self._watch = supervise.Watch()
+        self._self = _own_descriptor()
         self._ended, signalled = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(signalled, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -90,7 +91,6 @@ class Zygote:
 
     def _fork(self, order: dict[str, Any], call_end: int | None) -> None:
         assert call_end is not None
-        own = os.getpid()
         try:
             pid = confine.fork()
         except OSError as error:
@@ -99,7 +99,7 @@ class Zygote:
             self._tell({"ended": order["worker"], "status": 0, "reason": reason})
             return
         if pid == 0:
-            _become_worker(order, call_end, own)
+            _become_worker(order, call_end, self._self)
         os.close(call_end)
         self._pids[order["worker"]] = pid
         self._workers[pid] = order["worker"]
@@ -178,7 +178,15 @@ def _milliseconds_until(deadline: float | None) -> float | None:
     return None if deadline is None else max(0.0, (deadline - time.monotonic()) * 1000 + 1)
 
 
-def _become_worker(order: dict[str, Any], call_end: int, zygote: int) -> None:
+def _own_descriptor() -> int | None:
+    """A descriptor of this process that its children can poll; from Linux 5.3 on."""
+    try:
+        return os.pidfd_open(os.getpid())
+    except OSError:
+        return None
+
+
+def _become_worker(order: dict[str, Any], call_end: int, zygote: int | None) -> None:
     """Run as the worker, and leave by no other way than the end of the process."""
     try:
         worker.main(order, call_end, zygote)
