@@ -10,26 +10,33 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import fcntl
+import logging
 import os
-import shutil
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from time import time_ns
 
 from msgspec import Struct
 
-from penstock.core.errors import Broken, Conflict, Invalid, Unavailable
-from penstock.core.event import EVENT_BYTES_MAX, Event, encode
+from penstock.core.errors import Broken, Invalid, Unavailable
+from penstock.core.event import EVENT_BYTES_MAX, Event, decode, encode
 from penstock.core.ports import Cursor, Record
+from penstock.log.files import copy_segments, create, keep_rest, lock, sync_and_close
 from penstock.log.reader import Reader
 from penstock.log.segment import Segment, frame, segment_bases, segment_path
+from penstock.log.tail import Tail
 
 _AWAY = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up"}
 
+logger = logging.getLogger("penstock.log")
 AHEAD_RECORDS = 256
 """Old records read at once when one of them is wanted."""
+BATCH_RECORDS = 1000
+"""Old records given to a follower at once."""
+BATCH_BYTES = 8 << 20
+"""The same, in bytes; one record more may be read."""
 
 
 class LogSettings(Struct, frozen=True, kw_only=True):
@@ -39,13 +46,15 @@ class LogSettings(Struct, frozen=True, kw_only=True):
         segment_bytes: A segment is closed when it is larger.
         retention_bytes: Oldest segments go while all together are larger.
         retention_s: Segments go when their last record is older, in seconds.
-        tail_records: Newest records kept in memory for followers.
+        tail_records: Newest records kept in memory for followers, up to twice as many.
+        tail_bytes: The same, in bytes.
     """
 
     segment_bytes: int = 64 << 20
     retention_bytes: int = 8 << 30
     retention_s: float = 90 * 86400.0
     tail_records: int = 1000
+    tail_bytes: int = 32 << 20
 
 
 class EmbeddedLog:
@@ -55,6 +64,7 @@ class EmbeddedLog:
         folder: Where the segments are; made if absent.
         settings: Sizes and retention.
         synced: Called with the offset behind the last durable record whenever that rises.
+        pinned: Asked before retention removes segments: no record from this offset on is removed.
     """
 
     def __init__(
@@ -62,41 +72,61 @@ class EmbeddedLog:
         folder: Path,
         settings: LogSettings | None = None,
         synced: Callable[[int], None] | None = None,
+        pinned: Callable[[], int | None] | None = None,
     ) -> None:
         self.settings = settings or LogSettings()
         self.folder = folder
         self._synced = synced or (lambda _offset: None)
+        self._pinned = pinned or (lambda: None)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._lock = _lock(folder)
+        self._lock = lock(folder)
         self._reader = Reader(folder)
         self._next, self._size, self._last_ns = 0, 0, 0
-        self._file = self._recover()
+        try:
+            self._file = self._recover()
+        except BaseException:
+            os.close(self._lock)
+            raise
         self.durable_end = self._next
-        self._tail: list[Record] = []
+        self._tail = Tail(self.settings.tail_records, self.settings.tail_bytes)
         self._ahead: dict[int, Record] = {}
         self._followers: set[asyncio.Future[None]] = set()
+        self._failure: Broken | None = None
 
     def _recover(self) -> int:
         bases = segment_bases(self.folder)
         if not bases:
-            return self._create(0)
+            return create(segment_path(self.folder, 0))
         path = segment_path(self.folder, bases[-1])
         segment = Segment(path)
         self._next, self._size, self._last_ns = segment.extent()
-        segment.close()
+        if self._size == 0 and len(bases) > 1:
+            self._last_ns = Segment(segment_path(self.folder, bases[-2])).extent()[2]
+        if segment.holds_frame_behind(self._size):
+            self._keep_cut(path)
         file = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         os.ftruncate(file, self._size)
         os.lseek(file, self._size, os.SEEK_SET)
         os.fsync(file)
         return file
 
-    def _create(self, base: int) -> int:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        file = os.open(segment_path(self.folder, base), flags, 0o600)
-        os.fsync(file)
-        _sync_folder(self.folder)
-        self._size = 0
-        return file
+    def _keep_cut(self, path: Path) -> None:
+        """Keep what is about to be cut off where whole records stand in it, for a person to look at.
+
+        After a power cut that is what the disk wrote out of order, of no promise. It may also be damage
+        to what was acknowledged; nothing here can tell.
+        """
+        kept = path.with_name(f"{path.stem}.cut-{self._next}")
+        logger.warning(
+            "the log in %s holds unreadable bytes at record %d; what follows them is kept in %s",
+            self.folder,
+            self._next,
+            kept,
+        )
+        try:
+            keep_rest(path, self._size, kept)
+        except OSError as error:
+            raise Unavailable(f"{kept} cannot be written: {error}; make room and start again") from error
 
     async def append(self, events: Sequence[Event], *, durable: bool = True) -> Sequence[Record]:
         """Append ``events``; see ``core.ports.Log.append``."""
@@ -111,10 +141,14 @@ class EmbeddedLog:
 
         Raises:
             Unavailable: The disk is full; nothing was appended.
-            Invalid: An event is larger than ``EVENT_BYTES_MAX``.
+            Invalid: An event is larger than ``EVENT_BYTES_MAX``; nothing was appended.
+            Broken: A sync has failed before.
         """
+        if self._failure is not None:
+            raise self._failure
         now = self._last_ns = max(time_ns(), self._last_ns)
-        parts, records, offset = [], [], self._next
+        parts: list[bytes] = []
+        records, offset = [], self._next
         for event in events:
             body = encode(event)
             if len(body) > EVENT_BYTES_MAX:
@@ -127,7 +161,7 @@ class EmbeddedLog:
             offset += 1
         self._write_whole(b"".join(parts))
         self._next = offset
-        self._remember(records)
+        self._tail.add(records, [len(part) for part in parts])
         if self._followers:
             asyncio.get_running_loop().call_soon(self._wake)
         return records
@@ -152,24 +186,29 @@ class EmbeddedLog:
         try:
             os.fdatasync(self._file)
         except OSError as error:
-            raise Broken(
-                f"the log in {self.folder} cannot be synced: {error}. Stop and check the disk"
-            ) from error
+            raise self._fail(error) from error
         self._synced_to(self._next)
+
+    def _fail(self, error: OSError) -> Broken:
+        """Refuse everything from now on: after a failed sync the kernel may say that the next one succeeded
+        although the pages are gone."""
+        self._failure = Broken(f"the log in {self.folder} cannot be synced: {error}. Stop and check the disk")
+        self._wake()
+        return self._failure
 
     async def sync(self) -> None:
         """Sync in a thread, so that the loop goes on; see ``core.ports.Log.sync``."""
-        end, file = self._next, self._file
+        if self._failure is not None:
+            raise self._failure
+        end = self._next
         if end <= self.durable_end:
             return
+        file = os.dup(self._file)  # the segment may be full and closed before the thread gets to it
         try:
-            await asyncio.get_running_loop().run_in_executor(None, os.fdatasync, file)
+            await asyncio.get_running_loop().run_in_executor(None, sync_and_close, file)
         except OSError as error:
-            raise Broken(
-                f"the log in {self.folder} cannot be synced: {error}. Stop and check the disk"
-            ) from error
-        if file == self._file:
-            self._synced_to(end)
+            raise self._fail(error) from error
+        self._synced_to(end)
 
     def _synced_to(self, end: int) -> None:
         if end > self.durable_end:
@@ -179,16 +218,18 @@ class EmbeddedLog:
             self._roll()
 
     def _roll(self) -> None:
-        os.fdatasync(self._file)
+        """Begin a new segment; on a full disk the old one grows on."""
+        if self.durable_end < self._next:
+            self._sync_here()
+            return  # it comes back here
+        try:
+            fresh = create(segment_path(self.folder, self._next))
+        except OSError as error:
+            logger.warning("a new segment cannot be made in %s: %s", self.folder, error)
+            return
         os.close(self._file)
-        self._file = self._create(self._next)
-        self.durable_end = self._next
-        self.retain()
-
-    def _remember(self, records: Sequence[Record]) -> None:
-        self._tail.extend(records)
-        if len(self._tail) > 2 * self.settings.tail_records:
-            del self._tail[: -self.settings.tail_records]
+        self._file, self._size = fresh, 0
+        self.retain(self._pinned())
 
     def _wake(self) -> None:
         waiting, self._followers = self._followers, set()
@@ -200,11 +241,13 @@ class EmbeddedLog:
         """Yield batches from ``start`` on; see ``core.ports.Log.follow``."""
         (offset,) = start.offsets or (0,)
         while True:
-            batch = self._from_tail(offset) or self._from_disk(offset)
+            batch = self._tail.since(offset) or self._from_disk(offset)
             if batch:
                 offset = batch[-1].offset + 1
                 yield batch
                 continue
+            if self._failure is not None:
+                raise self._failure
             future = asyncio.get_running_loop().create_future()
             self._followers.add(future)
             try:
@@ -212,19 +255,16 @@ class EmbeddedLog:
             finally:
                 self._followers.discard(future)
 
-    def _from_tail(self, offset: int) -> Sequence[Record]:
-        if not self._tail or offset < self._tail[0].offset:
-            return ()
-        return self._tail[offset - self._tail[0].offset :]
-
-    def _recent(self, offset: int) -> Record | None:
-        place = offset - self._tail[0].offset if self._tail else -1
-        return self._tail[place] if 0 <= place < len(self._tail) else None
-
-    def _from_disk(self, offset: int, most: int = 1000) -> Sequence[Record]:
-        if offset >= self._next:
-            return ()
-        return list(self._reader.read(offset, min(offset + most, self._next)))
+    def _from_disk(self, offset: int, most: int = BATCH_RECORDS) -> Sequence[Record]:
+        batch: list[Record] = []
+        size = 0
+        if offset < self._next:
+            for place, appended_ns, body in self._reader.frames(offset, min(offset + most, self._next)):
+                batch.append(Record(0, place, appended_ns, decode(body)))
+                size += len(body)
+                if size > BATCH_BYTES:
+                    break
+        return batch
 
     def record(self, offset: int) -> Record:
         """Return one record; cheap for recent ones and for those read in rising order.
@@ -232,11 +272,11 @@ class EmbeddedLog:
         Raises:
             Trimmed: Retention has removed it.
         """
-        recent = self._recent(offset)
+        recent = self._tail.get(offset)
         if recent is not None:
             return recent
         if offset not in self._ahead:
-            chunk = self._reader.read(offset, min(offset + AHEAD_RECORDS, self._next))
+            chunk = self._from_disk(offset, AHEAD_RECORDS)
             self._ahead = {record.offset: record for record in chunk}
         return self._ahead[offset]
 
@@ -272,19 +312,18 @@ class EmbeddedLog:
         return list(self._reader.read(start, end))
 
     async def backup(self, folder: Path) -> int:
-        """Copy what is durable now to ``folder``, while the log is in use; return the offset behind it."""
+        """Copy the log as it stands to ``folder``, while it is in use; return the offset behind the copy.
+
+        Raises:
+            Unavailable: It cannot be copied there.
+        """
+        bases, end, size = segment_bases(self.folder), self._next, self._size
         await self.sync()
-        end, size, open_base = self.durable_end, self._size, segment_bases(self.folder)[-1]
-
-        def copy() -> None:
-            folder.mkdir(parents=True, mode=0o700)
-            for base in segment_bases(self.folder):
-                target = segment_path(folder, base)
-                shutil.copyfile(segment_path(self.folder, base), target)
-                if base == open_base:
-                    os.truncate(target, size)
-
-        await asyncio.get_running_loop().run_in_executor(None, copy)
+        work = partial(copy_segments, self.folder, folder, bases, size)
+        try:
+            await asyncio.get_running_loop().run_in_executor(None, work)
+        except OSError as error:
+            raise Unavailable(f"the log cannot be copied to {folder}: {error}") from error
         return end
 
     def close(self) -> None:
@@ -293,23 +332,3 @@ class EmbeddedLog:
         os.close(self._file)
         os.close(self._lock)
         self._reader.close()
-
-
-def _lock(folder: Path) -> int:
-    file = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(file)
-        raise Conflict(
-            f"another process writes the log in {folder}; `penstock status` shows it, `penstock stop` ends it"
-        ) from error
-    return file
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

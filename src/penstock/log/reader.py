@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 
-from penstock.core.errors import Trimmed
+from penstock.core.errors import Broken, Trimmed
 from penstock.core.event import decode
 from penstock.core.ports import Record
 from penstock.log.segment import Frame, Segment, segment_bases, segment_path
@@ -16,7 +17,11 @@ OPEN_MAX = 8
 
 
 class Reader:
-    """A view of one partition's folder. It sees whole records only, wherever the writer stands."""
+    """A view of one partition's folder. It sees whole records only, wherever the writer stands.
+
+    The newest of them may not be on disk yet: a reader that acts on what it sees stops at the durable
+    end that the writer tells.
+    """
 
     def __init__(self, folder: Path, partition: int = 0) -> None:
         """Look at ``folder``; files are opened when they are needed."""
@@ -26,15 +31,14 @@ class Reader:
 
     def close(self) -> None:
         """Let go of all files."""
-        for segment in self._open.values():
-            segment.close()
         self._open.clear()
 
     def read(self, start: int, end: int | None = None) -> Iterator[Record]:
         """Yield the records from offset ``start`` up to, not including, ``end`` (default: the last one).
 
         Raises:
-            Trimmed: Retention has removed ``start``.
+            Trimmed: Retention has removed ``start``, perhaps while it was read.
+            Broken: Records are missing in the middle: the disk has damaged a segment.
         """
         for offset, appended_ns, body in self.frames(start, end):
             yield Record(self.partition, offset, appended_ns, decode(body))
@@ -43,19 +47,31 @@ class Reader:
         """Yield the same records with their events as bytes, for those who look for few among many.
 
         Raises:
-            Trimmed: Retention has removed ``start``.
+            Trimmed: Retention has removed ``start``, perhaps while it was read.
+            Broken: Records are missing in the middle: the disk has damaged a segment.
         """
         bases = segment_bases(self.folder)
         if not bases:
             return
         if start < bases[0]:
-            raise Trimmed(
-                f"the log no longer holds offset {start}; the oldest left is {bases[0]}", first=str(bases[0])
-            )
-        for base in bases[bisect_right(bases, start) - 1 :]:
+            raise self._trimmed(start)
+        bases = bases[bisect_right(bases, start) - 1 :]
+        for base, following in zip_longest(bases, bases[1:]):
             if end is not None and base >= end:
                 return
-            yield from self._segment(base).read(max(start, base), end)
+            behind = max(start, base)
+            for found in self._segment(base).read(behind, end):
+                yield found
+                behind = found[0] + 1
+            if following is not None and behind < following and (end is None or behind < end):
+                raise Broken(
+                    f"{segment_path(self.folder, base)} is damaged at record {behind}; it should go on to "
+                    f"{following - 1}. Restore the log from a backup"
+                )
+
+    def _trimmed(self, wanted: int) -> Trimmed:
+        first = self.first()
+        return Trimmed(f"the log no longer holds offset {wanted}; the oldest left is {first}", str(first))
 
     def first(self) -> int:
         """Return the oldest offset left."""
@@ -68,18 +84,14 @@ class Reader:
         if not bases:
             return 0
         times = [self._segment(base).first_ns() or 1 << 63 for base in bases]
-        place = max(bisect_right(times, posix_ns - 1) - 1, 0)
-        behind = bases[place]
-        for offset, appended_ns, _ in self._segment(bases[place]).read(bases[place]):
-            if appended_ns >= posix_ns:
-                return offset
-            behind = offset + 1
-        return behind
+        return self._segment(bases[max(bisect_left(times, posix_ns) - 1, 0)]).offset_at(posix_ns)
 
     def _segment(self, base: int) -> Segment:
-        segment = self._open.pop(base, None) or Segment(segment_path(self.folder, base))
+        try:
+            segment = self._open.pop(base, None) or Segment(segment_path(self.folder, base))
+        except FileNotFoundError as error:
+            raise self._trimmed(base) from error
         self._open[base] = segment
         if len(self._open) > OPEN_MAX:
-            oldest = next(iter(self._open))
-            self._open.pop(oldest).close()
+            del self._open[next(iter(self._open))]
         return segment

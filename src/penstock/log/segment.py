@@ -2,18 +2,21 @@
 
 A frame is ``length (u32) | crc32 (u32) | append time (u64, POSIX ns) | event (CloudEvents JSON)``,
 little-endian; the checksum covers time and event. A segment's name is the offset of its first
-record. Stored bytes are never rewritten. What follows the first frame that does not check out was
-never acknowledged: it is cut off when the log is opened for writing, and unseen by readers.
+record. Stored bytes are never rewritten. In the newest segment, what follows the first frame that does
+not check out was never acknowledged: it is cut off when the log is opened for writing, and unseen by
+readers. In an older one it is damage, which readers report.
 """
 
 from __future__ import annotations
 
 import os
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from pathlib import Path
 from struct import Struct as Layout
 from zlib import crc32
+
+from penstock.core.event import EVENT_BYTES_MAX
 
 SUFFIX = ".segment"
 HEADER = Layout("<IIQ")
@@ -21,6 +24,7 @@ _STAMP = Layout("<Q")
 INDEX_EVERY = 256
 """Records between two entries of the sparse index."""
 READ_BYTES = 1 << 18
+_FRAME_BYTES_MAX = HEADER.size + EVENT_BYTES_MAX
 
 Frame = tuple[int, int, bytes]
 """Offset, append time in POSIX nanoseconds, event bytes."""
@@ -49,16 +53,18 @@ class Segment:
     """
 
     def __init__(self, path: Path) -> None:
-        """Open the file; nothing is read yet."""
+        """Open the file; nothing is read yet. It is closed when nobody reads this segment any more."""
         self.path = path
         self.base = int(path.name.removesuffix(SUFFIX))
         self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self._offsets = [self.base]
         self._positions = [0]
+        self._times = [0]
 
-    def close(self) -> None:
-        """Let go of the file."""
-        os.close(self._file)
+    def __del__(self) -> None:
+        file = getattr(self, "_file", None)
+        if file is not None:
+            os.close(file)
 
     def read(self, start: int, end: int | None = None) -> Iterator[Frame]:
         """Yield the whole frames from offset ``start`` up to, not including, ``end``."""
@@ -78,6 +84,22 @@ class Segment:
         """Return the append time of the first record, or None if there is none."""
         return next((appended_ns for _, appended_ns, _ in self.read(self.base)), None)
 
+    def offset_at(self, posix_ns: int) -> int:
+        """Return the offset of the first record appended at or after a time, or that behind the last."""
+        start = self._offsets[max(bisect_left(self._times, posix_ns) - 1, 0)]
+        behind = start
+        for offset, appended_ns, _ in self.read(start):
+            if appended_ns >= posix_ns:
+                return offset
+            behind = offset + 1
+        return behind
+
+    def holds_frame_behind(self, position: int) -> bool:
+        """Whether a whole frame begins behind ``position``: then what stands there is no mere torn end."""
+        rest = os.pread(self._file, 2 * _FRAME_BYTES_MAX, position)
+        places = range(1, min(len(rest) - HEADER.size, _FRAME_BYTES_MAX + 1))
+        return any(_take(rest, at) is not None for at in places)
+
     def _walk(self, start: int) -> Iterator[tuple[int, int, bytes, int]]:
         place = bisect_right(self._offsets, start) - 1
         if place < 0:
@@ -92,27 +114,27 @@ class Segment:
                 if len(fresh) <= len(buffer) - at:
                     return
                 buffer, at = fresh, 0
-                taken = _take(buffer, at)
-                if taken is None:
-                    return
+                continue
             appended_ns, body, size = taken
             at += size
             position += size
             if offset >= start:
                 yield offset, appended_ns, body, position
             offset += 1
-            self._remember(offset, position)
+            self._remember(offset, position, appended_ns)
 
-    def _remember(self, offset: int, position: int) -> None:
+    def _remember(self, offset: int, position: int, before_ns: int) -> None:
+        """Note where ``offset`` begins; no record before it is younger than ``before_ns``."""
         if offset - self._offsets[-1] >= INDEX_EVERY:
             self._offsets.append(offset)
             self._positions.append(position)
+            self._times.append(before_ns)
 
 
 def _wanted(buffer: bytes, at: int) -> int:
     if len(buffer) - at < HEADER.size:
         return HEADER.size
-    return HEADER.size + int(HEADER.unpack_from(buffer, at)[0])
+    return HEADER.size + min(int(HEADER.unpack_from(buffer, at)[0]), EVENT_BYTES_MAX)
 
 
 def _take(buffer: bytes, at: int) -> tuple[int, bytes, int] | None:
@@ -120,7 +142,9 @@ def _take(buffer: bytes, at: int) -> tuple[int, bytes, int] | None:
         return None
     length, checksum, appended_ns = HEADER.unpack_from(buffer, at)
     begin = at + HEADER.size
+    if not 0 < length <= EVENT_BYTES_MAX or begin + length > len(buffer):
+        return None
     body = buffer[begin : begin + length]
-    if length == 0 or len(body) < length or crc32(body, crc32(_STAMP.pack(appended_ns))) != checksum:
+    if crc32(body, crc32(_STAMP.pack(appended_ns))) != checksum:
         return None
     return appended_ns, body, HEADER.size + length
