@@ -67,11 +67,14 @@ def _running(the: Session) -> list[Finding]:
         return [Finding("server", NOTE, str(error), f"start it: `{the.command('serve --detach')}`")]
     except PenstockError as error:
         return [Finding("server", FAILS, str(error), f"look at {the.places.state / 'serve.log'}")]
+    if status["engine"] is None:
+        log = the.places.state / "serve.log"
+        return [Finding("server", FAILS, "the API answers, but the engine is away", f"look at {log}")]
     return [Finding("server", HOLDS, "engine and API answer"), *_troubles(status)]
 
 
 def _troubles(status: dict[str, Any]) -> list[Finding]:
-    troubles: dict[str, str] = status.get("troubles") or {}
+    troubles: dict[str, str] = (status["engine"] or {}).get("troubles", {})
     return [
         Finding(f"trouble {name}", FAILS, why, "see the words; it goes on by itself when that is mended")
         for name, why in troubles.items()

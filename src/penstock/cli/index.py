@@ -15,6 +15,7 @@ COMMANDS: Mapping[str, Entry] = {
     "demo": Entry("demo:demo", BEGIN, "Show Penstock at work on files of real instruments."),
     "serve": Entry("service:serve", BEGIN, "Watch the storage folders and run functions, until stopped."),
     "status": Entry("service:status", BEGIN, "Say whether Penstock runs here, and how it is."),
+    "open": Entry("service:open_", BEGIN, "Print an address that opens the page, once, within five minutes."),
     "stop": Entry("service:stop", BEGIN, "Stop Penstock; what is under way goes on at the next start."),
     "test": Entry("trial:test", DEFINE, "Try a function or workflow out on one file, without a server."),
     "deploy": Entry("deployment:deploy", DEFINE, "Deploy the functions and workflows of a file."),

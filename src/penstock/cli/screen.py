@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -102,7 +102,7 @@ def card(fields: Iterable[tuple[str, Cell]]) -> None:
     _print(made)
 
 
-def _print(made: Table) -> None:
+def _print(made: RenderableType) -> None:
     if out().is_terminal:
         out().print(made)
         return
@@ -117,3 +117,8 @@ def state(name: str) -> Text:
     """Return a state with its symbol, in its colour."""
     words, colour = wording.state(name)
     return Text(words, style=colour)
+
+
+def draw(tree: RenderableType) -> None:
+    """Print something drawn, such as a tree."""
+    _print(tree)

@@ -8,16 +8,16 @@ import subprocess
 import sys
 import threading
 import time
+import webbrowser
 from pathlib import Path
 from typing import Any
 
 import rich_click
 from rich.text import Text
 
-from penstock.cli import page
 from penstock.cli.screen import card, lines, note, say, state
 from penstock.cli.session import Session, as_json, session
-from penstock.core.errors import Conflict, ConnectionLost, Unavailable
+from penstock.core.errors import Conflict, ConnectionLost, PenstockError, Unavailable
 
 START_S = 60.0
 STOP_S = 60.0
@@ -55,7 +55,6 @@ def _foreground(the: Session, *, api: bool) -> int:
     from penstock.server.serve import serve as run_server
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    page.forget(the.places)
     for storage in the.settings.storages:
         note(f"storage {storage.name}: {storage.folder}")
     ended = threading.Event()
@@ -77,16 +76,18 @@ def _announce(the: Session, ended: threading.Event) -> None:
     """Say where the page is, once the API listens."""
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and not ended.wait(LOOK_S):
-        address = page.address(the.places)
-        if address:
-            note(f"page: {address}")
-            return
+        try:
+            note(f"page: {the.client.page()}   (opens once; `{the.command('open')}` makes another address)")
+        except Unavailable:
+            continue
+        except PenstockError as error:
+            note(f"the page cannot be opened: {error}")
+        return
 
 
 def _detached(the: Session) -> int:
     log = the.places.state / LOG_NAME
     log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    page.forget(the.places)
     home = ["--home", the.home] if the.home else []
     begin = log.stat().st_size if log.exists() else 0
     with log.open("ab") as file:
@@ -100,9 +101,7 @@ def _detached(the: Session) -> int:
         )
     _await_start(the, process, log, begin)
     say(f"Penstock runs in the background (process {process.pid}), messages go to {log}")
-    address = page.address(the.places)
-    if address:
-        say(f"page: {address}")
+    note(f"the page: {the.command('open')}")
     return 0
 
 
@@ -164,19 +163,47 @@ def status(the: Session, as_json: bool) -> int:
 
 
 def _tell_status(the: Session, found: dict[str, Any]) -> None:
-    troubles = found.get("troubles") or {}
-    runs = found.get("runs") or {}
-    log = found.get("log") or {}
+    engine = found["engine"]
     card(
         [
-            ("Penstock", Text.assemble(state("running"))),
-            ("page", page.address(the.places)),
+            ("Penstock", Text.assemble(state("running" if engine else "waiting"), f"  {found['version']}")),
+            ("page", f"{found['page']}   (open it: {the.command('open')})"),
             ("settings", str(the.places.config)),
-            *(("storage", f"{each['name']}: {each['folder']}") for each in found.get("storages", ())),
-            ("runs", f"{runs.get('active', 0)} under way, {runs.get('waiting', 0)} waiting"),
-            ("calls", f"{found.get('in_flight', 0)} in flight"),
-            ("triggers", str(found.get("triggers", 0))),
-            ("events", f"{log.get('end', 0)} on the log"),
-            *(("trouble", Text(f"✗ {name}: {why}", style="red")) for name, why in troubles.items()),
+            *_engine_fields(engine or {}),
+            ("events", f"{found['log_end']} on the log"),
+            ("runs", _counts(found["runs"])),
+            ("dead letters", _counts({k: n for k, n in found["dead_letters"].items() if k == "open"})),
         ]
     )
+    if engine is None:
+        note("the engine is away; it is started again by itself")
+
+
+def _engine_fields(engine: dict[str, Any]) -> list[tuple[str, str | Text]]:
+    runs: dict[str, int] = engine.get("runs", {})
+    fields: list[tuple[str, str | Text]] = [
+        ("storage", f"{each['name']}: {each['folder']}") for each in engine.get("storages", ())
+    ]
+    if engine:
+        waiting = f", {runs['waiting']} wait for room" if runs.get("waiting") else ""
+        fields += [
+            ("triggers", str(engine["triggers"])),
+            ("under way", f"{runs.get('active', 0)} runs{waiting}, {engine['in_flight']} calls"),
+        ]
+    troubles: dict[str, str] = engine.get("troubles", {})
+    return fields + [("trouble", Text(f"✗ {name}: {why}", style="red")) for name, why in troubles.items()]
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items()) if count) or "none"
+
+
+@rich_click.command("open")
+@rich_click.option("--browser", is_flag=True, help="Open it in the browser, too.")
+@session
+def open_(the: Session, browser: bool) -> None:
+    """Print an address that opens the page, once, within five minutes."""
+    address = the.client.page()
+    say(address)
+    if browser and not webbrowser.open(address):
+        note("no browser could be started; copy the address into one")

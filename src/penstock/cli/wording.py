@@ -47,27 +47,23 @@ def short(name: str) -> str:
     return name.rsplit(":", 1)[-1][:ID_CHARS]
 
 
-def moment(when: int | float | str | None) -> str:
-    """Return a time in the local zone: POSIX nanoseconds, or RFC 3339."""
+def moment(when: str | None) -> str:
+    """Return an RFC 3339 time in the local zone, without the date if it is today's."""
     if not when:
         return ""
-    if isinstance(when, str):
-        try:
-            parsed = datetime.fromisoformat(when)
-        except ValueError:
-            return when
-    else:
-        parsed = datetime.fromtimestamp(when / 1e9, UTC)
-    local, today = parsed.astimezone(), datetime.now(UTC).astimezone()
-    return local.strftime("%H:%M:%S" if local.date() == today.date() else "%Y-%m-%d %H:%M:%S")
+    try:
+        local = datetime.fromisoformat(when).astimezone()
+    except ValueError:
+        return when
+    today = datetime.now(UTC).astimezone().date()
+    return local.strftime("%H:%M:%S" if local.date() == today else "%Y-%m-%d %H:%M:%S")
 
 
-def span(start_ns: int, end_ns: int) -> str:
-    """Return how long something took; empty while it runs."""
-    if not (start_ns and end_ns):
+def span(start: str | None, end: str | None) -> str:
+    """Return how long it took from one RFC 3339 time to another; empty while it runs."""
+    if not (start and end):
         return ""
-    seconds = (end_ns - start_ns) / 1e9
-    return duration(seconds)
+    return duration((datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds())
 
 
 def duration(seconds: float) -> str:

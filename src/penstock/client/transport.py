@@ -70,12 +70,34 @@ class Transport:
             PenstockError: What the server says is wrong, of the class it names.
             Unavailable: It is not running, or does not answer.
         """
-        with self._connected(self._timeout_s) as connection:
-            raw = self._sent(connection, method, place, query, body, content_type).read()
+        raw = self.raw(method, place, query, body, content_type)
         return json.loads(raw) if raw else None
 
-    def stream(self, place: str, query: Mapping[str, Any] | None = None) -> Iterator[tuple[str, str, Any]]:
+    def raw(
+        self,
+        method: str,
+        place: str,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+        content_type: str = "application/json",
+    ) -> bytes:
+        """Return the answer's bytes; otherwise as ``ask``."""
+        with self._connected(self._timeout_s) as connection:
+            answer = self._sent(connection, method, place, query, body, content_type)
+            try:
+                return answer.read()
+            except (HTTPException, ConnectionError) as error:
+                raise _broken(error) from error
+
+    def stream(
+        self, place: str, query: Mapping[str, Any] | None = None, *, ends: bool = False
+    ) -> Iterator[tuple[str, str, Any]]:
         """Yield the server-sent events of ``place`` as they come: id, name and data. Blocks between them.
+
+        Args:
+            place: Below ``/api/v1``.
+            query: Parameters.
+            ends: Whether the server may end the stream, for all is said.
 
         Raises:
             PenstockError: As for ``ask``.
@@ -84,7 +106,8 @@ class Transport:
         with self._connected(None) as connection:
             answer = self._sent(connection, "GET", place, query, None, "")
             yield from _server_sent(answer)
-        raise errors.ConnectionLost("Penstock went away; what is under way goes on when it runs again")
+        if not ends:
+            raise errors.ConnectionLost("Penstock went away; what is under way goes on when it runs again")
 
     def _connected(self, timeout_s: float | None) -> _Connection:
         return _Connection(self.path, timeout_s)
@@ -108,7 +131,7 @@ class Transport:
         except TimeoutError as error:
             raise errors.Timeout(f"Penstock gave no answer within {self._timeout_s:g} s") from error
         except (HTTPException, ConnectionError) as error:
-            raise errors.ConnectionLost(f"Penstock broke the connection: {error}") from error
+            raise _broken(error) from error
         if answer.status >= 400:
             raise _error(answer)
         return answer
@@ -151,33 +174,33 @@ def _text(value: Any) -> str:
 
 
 def _error(answer: HTTPResponse) -> errors.PenstockError:
-    """Return the error that a problem+json answer (RFC 9457) tells of."""
     raw = answer.read()
     try:
-        problem = json.loads(raw)
-        detail = str(problem.get("detail") or problem.get("title") or answer.reason)
+        return problem(json.loads(raw))
     except (ValueError, AttributeError):
-        problem, detail = {}, raw.decode("utf-8", "replace").strip() or answer.reason
-    kind = str(problem.get("type") or problem.get("title") or "").rsplit("/", 1)[-1].rsplit(":", 1)[-1]
-    return _made(kind, answer.status, detail, tuple(map(str, problem.get("faults") or ())), problem)
+        words = raw.decode("utf-8", "replace").strip() or answer.reason
+        return problem({"status": answer.status, "detail": words})
 
 
-def _made(
-    kind: str, status: int, detail: str, faults: tuple[str, ...], problem: Mapping[str, Any]
-) -> errors.PenstockError:
-    made = {name.lower(): value for name, value in vars(errors).items() if isinstance(value, type)}
-    found = made.get(kind.replace("-", "").lower()) or _BY_STATUS.get(status)
-    if found is None or not issubclass(found, errors.PenstockError):
-        found = errors.Refused if status < 500 else errors.Broken
+def problem(document: Mapping[str, Any]) -> errors.PenstockError:
+    """Return the error that problem details (RFC 9457) tell of."""
+    kind = str(document.get("type", "")).rsplit(":", 1)[-1].replace("-", "")
+    status = int(document.get("status", 500))
+    detail = str(document.get("detail") or document.get("title") or f"status {status}")
+    default = errors.Refused if status < 500 else errors.Broken
+    found = _BY_NAME.get(kind) or _BY_STATUS.get(status) or default
     if issubclass(found, errors.Invalid):
-        return found(detail, faults)
+        return found(detail, tuple(map(str, document.get("faults") or ())))
     if issubclass(found, errors.Trimmed):
-        return found(detail, str(problem.get("first", "0")))
-    error = found(detail)
-    assert isinstance(error, errors.PenstockError), "all of the tree take a message"
-    return error
+        return found(detail, str(document.get("first", "0")))
+    return found(detail)
 
 
+_BY_NAME: Mapping[str, type[errors.PenstockError]] = {
+    name.lower(): kind
+    for name, kind in vars(errors).items()
+    if isinstance(kind, type) and issubclass(kind, errors.PenstockError)
+}
 _BY_STATUS: Mapping[int, type[errors.PenstockError]] = {
     kind.status: kind
     for kind in (
@@ -196,7 +219,8 @@ _BY_STATUS: Mapping[int, type[errors.PenstockError]] = {
 
 def _server_sent(answer: HTTPResponse) -> Iterator[tuple[str, str, Any]]:
     """Yield the events in a ``text/event-stream``; see the HTML standard, section 9.2."""
-    event, name, data = "", "", []
+    event, name = "", ""
+    data: list[str] = []
     try:
         for raw in answer:
             line = raw.decode("utf-8").rstrip("\r\n")
@@ -211,4 +235,10 @@ def _server_sent(answer: HTTPResponse) -> Iterator[tuple[str, str, Any]]:
                 yield event, name, json.loads("\n".join(data))
                 name, data = "", []
     except (HTTPException, ConnectionError) as error:
-        raise errors.ConnectionLost(f"Penstock broke the connection: {error}") from error
+        raise _broken(error) from error
+
+
+def _broken(error: Exception) -> errors.ConnectionLost:
+    return errors.ConnectionLost(
+        f"Penstock broke the connection ({error}); `penstock status` shows how it is"
+    )

@@ -40,8 +40,8 @@ def _sqlite(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> Finding:
         return Finding(
             "sqlite",
             HOLDS,
-            f"{words}. Before 3.51.3 two connections that write or checkpoint at the same moment may damage a "
-            "database in WAL mode; Penstock has one that does, so this cannot happen here. "
+            f"{words}. Before 3.51.3 two connections that write or checkpoint at the same moment may damage "
+            "a database in WAL mode; Penstock has one that does, so this cannot happen here. "
             "Do not write to state.db with other programs",
         )
     return Finding("sqlite", HOLDS, words)

@@ -1,0 +1,110 @@
+"""``penstock triggers``: what starts what."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import rich_click
+
+from penstock.cli import wording
+from penstock.cli.lookup import bare, one, trigger_name
+from penstock.cli.nouns import Noun
+from penstock.cli.screen import Column, lines, note, say, show, state
+from penstock.cli.session import Session, as_json, dry_run, session
+from penstock.core.errors import Conflict
+
+JSON = dict[str, Any]
+COLUMNS = (
+    Column("STATE", lambda each: state("paused" if each["paused"] else "active")),
+    Column("NAME", lambda each: bare(each["name"])),
+    Column("STARTS", lambda each: bare(each["workflow"])),
+    Column("ON", lambda each: _filter(each["filter"]), fold=True),
+    Column("DEPLOYED", lambda each: wording.moment(each["deployed"])),
+)
+
+
+@rich_click.group(cls=Noun)
+def triggers() -> None:
+    """What starts what: pause, resume, roll back."""
+
+
+@triggers.command("list")
+@as_json
+@session
+def list_(the: Session, as_json: bool) -> None:
+    """List triggers."""
+    empty = f"there are no triggers; `{the.command('deploy FILE')}` of a function with `on=` makes one"
+    show(the.client.triggers(), COLUMNS, empty, as_json=as_json)
+
+
+def _filter(filter_: Any) -> str:
+    """Return a filter in short: that of a plain glob as the glob."""
+    match filter_:
+        case {"all": [{"any": _}, {"glob": {"path": str(pattern)}}]}:
+            return pattern
+        case _:
+            return json.dumps(filter_, ensure_ascii=False)
+
+
+@triggers.command("pause")
+@rich_click.argument("name")
+@dry_run
+@as_json
+@session
+def pause(the: Session, name: str, dry_run: bool, as_json: bool) -> None:
+    """Let a trigger start nothing until it is resumed; it keeps its place in the log."""
+    _change(the, name, paused=True, dry_run=dry_run, as_json=as_json)
+
+
+@triggers.command("resume")
+@rich_click.argument("name")
+@rich_click.option("--skip", is_flag=True, help="Do not run what came while it was paused.")
+@dry_run
+@as_json
+@session
+def resume(the: Session, name: str, skip: bool, dry_run: bool, as_json: bool) -> None:
+    """Let a paused trigger go on, with what came meanwhile or, with `--skip`, without."""
+    _change(the, name, paused=False, catch_up=not skip, dry_run=dry_run, as_json=as_json)
+
+
+@triggers.command("rollback")
+@rich_click.argument("name")
+@rich_click.option("--to", "version", type=int, metavar="VERSION", help="Default: the one before.")
+@dry_run
+@as_json
+@session
+def rollback(the: Session, name: str, version: int | None, dry_run: bool, as_json: bool) -> None:
+    """Let a trigger start an earlier (or any other) version of its workflow, from now on."""
+    full = trigger_name(the.client, name)
+    trigger = next(each for each in the.client.triggers() if each["name"] == full)
+    workflow, _, current = trigger["workflow"].partition("@")
+    known = [int(each["version"]) for each in the.client.workflows(workflow)]
+    earlier = [each for each in known if each < int(current)]
+    if version is None and not earlier:
+        raise Conflict(f"{bare(workflow)} has no version before {current}")
+    wanted = earlier[-1] if version is None else version
+    one("version", str(wanted), map(str, known), f"penstock functions show {bare(workflow)}")
+    _change(the, full, workflow=f"{workflow}@{wanted}", dry_run=dry_run, as_json=as_json)
+
+
+def _change(the: Session, name: str, *, dry_run: bool, as_json: bool, **change: Any) -> None:
+    full = trigger_name(the.client, name)
+    if dry_run:
+        say(f"trigger {bare(full)} would be {_words(change)}")
+        return
+    changed = the.client.change_trigger(full, **change)
+    if as_json:
+        lines([changed])
+    else:
+        say(f"trigger {bare(full)} is {_words(change)}")
+        if change.get("paused"):
+            note(f"go on: {the.command(f'triggers resume {bare(full)}')}")
+
+
+def _words(change: JSON) -> str:
+    if change.get("workflow"):
+        return f"set to start {bare(change['workflow'])}"
+    if change.get("paused"):
+        return "paused"
+    return "resumed" + (", with what came meanwhile" if change.get("catch_up") else "")
