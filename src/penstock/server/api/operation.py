@@ -1,0 +1,177 @@
+"""One operation of the API: what it takes, what it answers, and what does it.
+
+The table of operations is the API: requests are read, checked and answered by it, and the OpenAPI
+document is made from it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from starlette.datastructures import Headers, QueryParams
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from penstock.core.errors import Invalid, PenstockError, Timeout
+from penstock.server.api.desk import Desk
+from penstock.server.api.problems import TooLarge, UnsupportedMedia, on_http_error, response_of
+
+BODY_BYTES_MAX = 8 << 20
+"""Longest body of a request, where an operation has no limit of its own."""
+BODY_S_MAX = 60.0
+"""Longest time in which a body must have arrived, in seconds."""
+JSON = "application/json"
+
+
+class Ask:
+    """One request, checked.
+
+    Attributes:
+        desk: What there is to answer from.
+        names: Parts of the path.
+        query: The query string, as the operation's struct.
+        body: The body, as the operation's type.
+        headers: Of the request.
+    """
+
+    def __init__(self, desk: Desk, scope: Scope, receive: Receive) -> None:
+        self.desk = desk
+        self.names: Mapping[str, str] = scope.get("path_params", {})
+        self.headers = Headers(scope=scope)
+        self.query: Any = None
+        self.body: Any = None
+        self._receive = receive
+
+    async def read(self, limit: int) -> bytes:
+        """Return the body; never more than ``limit`` bytes of it are held.
+
+        Raises:
+            TooLarge: It is longer.
+            Timeout: It comes too slowly.
+        """
+        announced = self.headers.get("content-length", "0")
+        if announced.isdigit() and int(announced) > limit:
+            raise TooLarge(f"the body has {announced} bytes; at most {limit} are taken")
+        body = bytearray()
+        try:
+            async with asyncio.timeout(BODY_S_MAX):
+                more = True
+                while more:
+                    message = await self._receive()
+                    if message["type"] != "http.request":
+                        raise Timeout("the client went away")
+                    body += message.get("body", b"")
+                    more = message.get("more_body", False)
+                    if len(body) > limit:
+                        raise TooLarge(f"the body is longer than the {limit} bytes that are taken")
+        except TimeoutError as error:
+            raise Timeout(f"the body did not arrive within {BODY_S_MAX:g} s") from error
+        return bytes(body)
+
+
+Handler = Callable[[Ask], Awaitable[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """One operation.
+
+    Attributes:
+        method: HTTP method.
+        path: With ``{names}``; ``{name:path}`` may hold slashes.
+        summary: One line for people.
+        handler: Returns the answer: a struct or list of structs, or an ASGI application (a stream, a file).
+        query: Struct of the query string.
+        body: Type of the JSON body.
+        answer: Type of the JSON answer; None where ``media`` says what comes.
+        status: Of a good answer.
+        media: Content types of answers that are no JSON, or not only.
+        takes: Content types of a body that the handler reads itself, with their schemas.
+        errors: Statuses it may answer beside those that every operation may.
+        stream: Whether its answer does not end by itself.
+    """
+
+    method: str
+    path: str
+    summary: str
+    handler: Handler
+    query: type[Struct] | None = None
+    body: Any = None
+    answer: Any = None
+    status: int = 200
+    media: tuple[str, ...] = ()
+    takes: Mapping[str, Any] = field(default_factory=dict)
+    errors: tuple[int, ...] = ()
+    stream: bool = False
+
+
+class Resource:
+    """ASGI application for all operations of one path."""
+
+    def __init__(self, desk: Desk, operations: Sequence[Operation]) -> None:
+        """Answer from ``desk``."""
+        self._desk = desk
+        self._operations = {operation.method: operation for operation in operations}
+        if "GET" in self._operations:
+            self._operations["HEAD"] = self._operations["GET"]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        operation = self._operations.get(scope["method"])
+        if operation is None:
+            application: ASGIApp = await self._not_allowed()
+        else:
+            try:
+                application = await _answer(operation, self._desk, scope, receive)
+            except PenstockError as error:
+                application = response_of(error)
+        await application(scope, receive, send)
+
+    async def _not_allowed(self) -> Response:
+        from starlette.exceptions import HTTPException
+
+        allowed = ", ".join(sorted(self._operations))
+        error = HTTPException(405, f"allowed here: {allowed}", {"Allow": allowed})
+        return await on_http_error(None, error)  # type: ignore[arg-type]
+
+
+async def _answer(operation: Operation, desk: Desk, scope: Scope, receive: Receive) -> ASGIApp:
+    ask = Ask(desk, scope, receive)
+    ask.query = _query(operation.query, scope["query_string"])
+    if operation.body is not None:
+        ask.body = _body(operation.body, ask.headers, await ask.read(BODY_BYTES_MAX))
+    answer = await operation.handler(ask)
+    if callable(answer):
+        return answer  # type: ignore[no-any-return]
+    return Response(msgspec.json.encode(answer), operation.status, media_type=JSON)
+
+
+def _query(kind: type[Struct] | None, raw: bytes) -> Any:
+    given = QueryParams(raw)
+    known = {f.encode_name for f in msgspec.structs.fields(kind)} if kind is not None else set()
+    faults = [f"query parameter {name!r} is unknown" for name in given if name not in known]
+    faults += [f"query parameter {name!r} is given twice" for name in given if len(given.getlist(name)) > 1]
+    if faults:
+        listed = ", ".join(sorted(known)) or "none"
+        raise Invalid(f"the query string is wrong; known parameters are: {listed}", tuple(sorted(faults)))
+    if kind is None:
+        return None
+    try:
+        return msgspec.convert(dict(given), kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise Invalid(f"the query string is wrong: {error}") from error
+
+
+def _body(kind: Any, headers: Headers, raw: bytes) -> Any:
+    media = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media != JSON:
+        raise UnsupportedMedia(f"the content type is {media!r}; expected {JSON}")
+    try:
+        return msgspec.json.decode(raw or b"{}", type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Invalid(f"the body is wrong: {error}") from error

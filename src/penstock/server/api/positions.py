@@ -1,0 +1,43 @@
+"""Places in the log as people give them: an offset, or a time."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from penstock.core.errors import Invalid
+from penstock.server.api.desk import Desk
+
+DIGITS_MAX = 18
+
+
+async def position(desk: Desk, text: str, default: int, name: str) -> int:
+    """Return the offset that ``text`` means, at most the log's end.
+
+    Args:
+        desk: Has the log.
+        text: An offset, or an RFC 3339 time; empty means ``default``.
+        default: Used without text.
+        name: Of the parameter, for messages.
+
+    Raises:
+        Invalid: It is neither.
+    """
+    if not text:
+        return default
+    if text.isascii() and text.isdigit() and len(text) <= DIGITS_MAX:
+        return min(int(text), desk.tail.end)
+    try:
+        # A "+" in a query string stands for a space.
+        moment = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
+        posix_ns = int(moment.timestamp() * 1e9)
+    except (ValueError, OverflowError, OSError) as error:
+        raise _wrong(name, text) from error
+    if moment.tzinfo is None:
+        raise _wrong(name, text)
+    return min(await desk.history.offset_at(max(posix_ns, 0)), desk.tail.end)
+
+
+def _wrong(name: str, text: str) -> Invalid:
+    return Invalid(
+        f"{name!r} is {text[:80]!r}; expected an offset of the log, or a time such as 2026-11-21T09:00:00Z"
+    )
