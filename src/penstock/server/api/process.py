@@ -31,6 +31,7 @@ from penstock.server.api.doors import (
     open_unix,
     write_private,
 )
+from penstock.server.page import routes
 from penstock.server.settings import Places, Settings, load
 
 logger = logging.getLogger("penstock.api")
@@ -98,9 +99,9 @@ def _path(kind: type, value: Any) -> Any:
     return kind(value)
 
 
-def page_routes(_desk: Desk) -> Sequence[BaseRoute]:
+def page_routes(desk: Desk) -> Sequence[BaseRoute]:
     """Return the routes of the web page."""
-    return ()
+    return routes(desk.principal)
 
 
 async def serve(settings: Settings, places: Places, page: Any = page_routes) -> None:
