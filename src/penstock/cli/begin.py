@@ -26,6 +26,8 @@ Then copy a text file into {folder}, and look there for the folder "derived".
 # dependencies = []
 # ///
 
+import json
+
 from penstock import function
 
 
@@ -35,14 +37,14 @@ from penstock import function
 def summarise(call):
     """Count the words of a text file."""
     text = call.open("r", errors="replace").read()
-    words = len(text.split())
     print("read", call.input.name)  # `penstock logs` shows what a function prints
+    found = {{"lines": len(text.splitlines()), "words": len(text.split())}}
 
     # Written to a folder of this call's own; published, whole and at once, when the function has returned.
-    call.output("words.txt").write_text(f"{{words}} words\\n")
+    call.output("json").write_text(json.dumps(found))
 
     # The answer: seen by later steps, and by `penstock runs show`.
-    return {{"words": words}}
+    return found
 '''
 SAMPLE = "Storage events in, science out.\n"
 

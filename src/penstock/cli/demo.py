@@ -1,32 +1,27 @@
-"""``penstock demo``: its own module does the work."""
+"""``penstock demo``: its own room does the work."""
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
 import rich_click
 
-from penstock.cli.session import Session, any_path, session
-from penstock.core.errors import Unavailable
+from penstock.cli.session import any_path
+from penstock.demo.play import Options, main
 
-PLAY = "penstock.demo.play"
+FOLDER = "penstock-demo"
 
 
 @rich_click.command()
 @rich_click.argument("directory", metavar="[DIR]", required=False, type=any_path)
-@rich_click.option("--no-browser", is_flag=True, help="Do not open the page.")
 @rich_click.option(
-    "--once", is_flag=True, help="End when all files are done, instead of going on until Ctrl-C."
+    "--wheels", type=any_path, metavar="DIR", help="Take packages from this folder, not from the network."
 )
-@session
-def demo(the: Session, directory: Path | None, no_browser: bool, once: bool) -> int:
+@rich_click.option("--stay", is_flag=True, help="Keep serving at the end, until Ctrl-C.")
+def demo(directory: Path | None, wheels: Path | None, stay: bool) -> int:
     """Show Penstock at work on files of real instruments.
 
-    Everything is kept in DIR (default: a folder of the cache); your own settings stay untouched.
+    Everything is kept in DIR (default: penstock-demo in your home folder), and an earlier demo there is
+    replaced. Your own settings and functions stay untouched.
     """
-    if find_spec(PLAY) is None:
-        raise Unavailable("this installation of Penstock has no demo; install the whole package")
-    play = import_module(PLAY)
-    return int(play.main(the.home, directory=directory, browser=not no_browser, once=once) or 0)
+    return main(Options(folder=directory or Path.home() / FOLDER, wheels=wheels, stay=stay))

@@ -88,16 +88,19 @@ def _announce(the: Session, ended: threading.Event) -> None:
 def _detached(the: Session) -> int:
     log = the.places.state / LOG_NAME
     log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    home = ["--home", the.home] if the.home else []
+    environment = {**os.environ, **({"PENSTOCK_HOME": the.home} if the.home else {})}
+    if environment.get("PENSTOCK_HOME"):
+        environment["PENSTOCK_HOME"] = os.path.abspath(environment["PENSTOCK_HOME"])
     begin = log.stat().st_size if log.exists() else 0
     with log.open("ab") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "penstock", "serve", *home],
+            [sys.executable, "-m", "penstock", "serve"],
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,
             start_new_session=True,
             cwd="/",
+            env=environment,
         )
     _await_start(the, process, log, begin)
     say(f"Penstock runs in the background (process {process.pid}), messages go to {log}")

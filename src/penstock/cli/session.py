@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 from collections.abc import Callable
 from functools import cached_property, wraps
 from pathlib import Path
@@ -25,7 +26,7 @@ class Session:
     """
 
     def __init__(self, home: str | None) -> None:
-        self.home = home
+        self.home = os.path.abspath(os.path.expanduser(home)) if home else None
 
     @cached_property
     def places(self) -> Places:

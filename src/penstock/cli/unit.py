@@ -66,7 +66,7 @@ def _folder() -> Path:
 
 
 def _command(the: Session) -> str:
-    home = ["--home", os.path.abspath(the.home)] if the.home else []
+    home = ["--home", the.home] if the.home else []
     # Percent signs and dollars mean something to systemd.
     return (
         shlex.join([sys.executable, "-m", "penstock", "serve", *home]).replace("%", "%%").replace("$", "$$")
