@@ -125,7 +125,7 @@ class Intent(Row, frozen=True, kw_only=True):
 
 
 class OutputRow(Row, frozen=True, kw_only=True):
-    """Who published a path last: the subject and generation of the input it was made from."""
+    """Who published a path last: the input it was made from, and its maker: workflow, step and item."""
 
     path: bytes
     tenant: str
@@ -136,6 +136,9 @@ class OutputRow(Row, frozen=True, kw_only=True):
     depth: int
     inode: int
     published_ns: int
+    event_id: str = ""
+    step: str = ""
+    item: int = -1
 
 
 class TimerRow(Row, frozen=True, kw_only=True):

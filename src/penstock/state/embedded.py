@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,7 +22,8 @@ from sqlalchemy.dialects.sqlite import insert
 
 from penstock.core.errors import Broken, PenstockError, Unavailable
 from penstock.core.rows import FileState, OutputRow, Row
-from penstock.state.tables import KEY_WIDTH, SCHEMA_VERSION, TABLES, meta, metadata
+from penstock.state.migrations import bring_up
+from penstock.state.tables import KEY_WIDTH, TABLES
 
 FILES_PAGE = 2000
 """Ledger rows read at once."""
@@ -38,32 +40,34 @@ class EmbeddedState:
 
         Raises:
             Unavailable: It was written by a newer Penstock, or cannot be opened.
+            Broken: It is damaged, or no database of ours.
         """
         self.path = path
         self._staged: Staged = {}
         self._writing: Staged = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="state")
         self._engine = _writer(path)
-        self._connection = self._thread.submit(self._open).result()
+        try:
+            self._connection = self._thread.submit(self._open).result()
+        except BaseException:
+            self._thread.submit(self._engine.dispose).result()
+            self._thread.shutdown()
+            raise
         self._reader = sqlite3.connect(f"file:{path}?mode=ro", uri=True, check_same_thread=False)
         self._reader.isolation_level = None
         self._in_snapshot = False
         self._committing = asyncio.Lock()
 
     def _open(self) -> Connection:
-        connection = self._engine.connect()
-        metadata.create_all(connection)
-        connection.execute(
-            insert(meta).values(key="schema", value=str(SCHEMA_VERSION)).on_conflict_do_nothing()
-        )
-        found = int(connection.execute(meta.select().where(meta.c.key == "schema")).one().value)
-        connection.commit()
-        if found > SCHEMA_VERSION:
-            raise Unavailable(
-                f"{self.path} has schema {found}, this Penstock knows up to {SCHEMA_VERSION}; "
-                "use the newer version"
-            )
-        return connection
+        with _translating(self.path):
+            connection = self._engine.connect()
+            try:
+                with connection.begin():
+                    bring_up(connection, str(self.path))
+            except BaseException:
+                connection.close()
+                raise
+            return connection
 
     def put(self, *rows: Row) -> None:
         """Stage ``rows``; see ``core.ports.State.put``."""
@@ -92,7 +96,7 @@ class EmbeddedState:
                     await ready()
                 self._end_snapshot()
                 await asyncio.get_running_loop().run_in_executor(self._thread, self._write, self._writing)
-            except PenstockError:
+            except BaseException:  # also when cancelled: what is not known to be on disk stays staged
                 for kind, rows in self._writing.items():
                     self._staged[kind] = {**rows, **self._staged.get(kind, {})}
                 raise
@@ -100,17 +104,9 @@ class EmbeddedState:
                 self._writing = {}
 
     def _write(self, staged: Staged) -> None:
-        try:
-            with self._connection.begin():
-                for kind, rows in staged.items():
-                    self._connection.execute(_upsert(kind), [_values(row) for row in rows.values()])
-        except sqlite3.Error as error:
-            raise _translated(error, self.path) from error
-        except Exception as error:
-            original = getattr(error, "orig", None)
-            if isinstance(original, sqlite3.Error):
-                raise _translated(original, self.path) from error
-            raise
+        with _translating(self.path), self._connection.begin():
+            for kind, rows in staged.items():
+                self._connection.execute(_upsert(kind), [_values(row) for row in rows.values()])
 
     def _execute(self, statement: str, values: tuple[Any, ...]) -> sqlite3.Cursor:
         """Read within a snapshot that lasts until the next commit.
@@ -192,12 +188,17 @@ class EmbeddedState:
         self._thread.shutdown()
 
     async def backup(self, target: Path) -> None:
-        """Copy the committed state to ``target``, consistently, while it is in use."""
+        """Copy the committed state to ``target``, consistently, while it is in use.
+
+        Raises:
+            Unavailable: It cannot be written there.
+        """
 
         def copy() -> None:
             with (
-                sqlite3.connect(target) as copied,
-                sqlite3.connect(f"file:{self.path}?mode=ro", uri=True) as source,
+                _translating(target),
+                closing(sqlite3.connect(target)) as copied,
+                closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True)) as source,
             ):
                 source.backup(copied)
 
@@ -248,11 +249,32 @@ def _writer(path: Path) -> Engine:
 
     @event.listens_for(engine, "connect")
     def settle(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None  # the module would begin no transaction before DDL
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA journal_size_limit=67108864")
 
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
     return engine
+
+
+@contextmanager
+def _translating(path: Path) -> Iterator[None]:
+    """Stop foreign errors at the room's border."""
+    try:
+        yield
+    except PenstockError:
+        raise
+    except Exception as error:
+        original = getattr(error, "orig", error)
+        if isinstance(original, sqlite3.Error):
+            raise _translated(original, path) from error
+        raise Broken(
+            f"a row cannot be written to the state in {path}: {type(original).__name__}: {original}"
+        ) from error
 
 
 def _translated(error: sqlite3.Error, path: Path) -> PenstockError:

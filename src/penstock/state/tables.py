@@ -12,7 +12,6 @@ from sqlalchemy import BigInteger, Boolean, Column, Index, LargeBinary, MetaData
 
 from penstock.core import rows
 
-SCHEMA_VERSION = 1
 metadata = MetaData()
 
 _KEYS: dict[type[rows.Row], tuple[str, int]] = {
