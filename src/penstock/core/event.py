@@ -233,13 +233,10 @@ def notice_id(storage: str, kind: str, *native: bytes) -> str:
 
 def digest(*parts: bytes) -> str:
     """Return 24 hexadecimal digits for ``parts``; the parts' borders count."""
-    state = blake2b(digest_size=12)
-    for part in parts:
-        state.update(len(part).to_bytes(4, "big"))
-        state.update(part)
-    return state.hexdigest()
+    framed = [part for each in parts for part in (len(each).to_bytes(4, "big"), each)]
+    return blake2b(b"".join(framed), digest_size=12).hexdigest()
 
 
 def rfc3339(seconds: float) -> str:
     """Return a POSIX time as RFC 3339 in UTC with microseconds."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -133,7 +133,6 @@ class EmbeddedLog:
         records = self.write(events)
         if durable and self.durable_end < self._next:
             self._sync_here()
-        self._wake()
         return records
 
     def write(self, events: Sequence[Event]) -> Sequence[Record]:
@@ -162,8 +161,7 @@ class EmbeddedLog:
         self._write_whole(b"".join(parts))
         self._next = offset
         self._tail.add(records, [len(part) for part in parts])
-        if self._followers:
-            asyncio.get_running_loop().call_soon(self._wake)
+        self._wake()  # they run when the caller yields, so after the sync of a durable append
         return records
 
     def _write_whole(self, chunk: bytes) -> None:

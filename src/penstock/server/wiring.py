@@ -89,7 +89,13 @@ def build(settings: Settings, places: Places, synced: Callable[[int], None]) -> 
         lambda offset: log.record(offset).event,
         settings.capacity,
     )
-    checkpoint = Checkpoint(log, state, keeper.stage, settings.checkpoint_s)
+
+    def stage() -> None:
+        outbox.flush()  # what was folded may be committed only when what it raised is on the log
+        keeper.stage()
+        dispatcher.stage()
+
+    checkpoint = Checkpoint(log, state, stage, settings.checkpoint_s)
     ledger = PendingLedger(state, checkpoint.touch)
     pump = Pump(
         log=log,

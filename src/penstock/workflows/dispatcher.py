@@ -31,6 +31,8 @@ from penstock.workflows.timers import Timers
 
 _encode = msgspec.json.Encoder().encode
 LOCAL = "file://localhost"
+ANSWER_BYTES_MAX = 512 << 10
+"""Longest answer of a step, as JSON: it becomes part of an event."""
 _JOB_EVENTS = {JobState.RUNNING: lifecycle.JOB_STARTED, JobState.EVICTED: lifecycle.JOB_EVICTED}
 
 
@@ -153,6 +155,7 @@ class Dispatcher:
         self._put: Callable[..., None] = put
         self._emit = emit
         self.in_flight: dict[str, InFlight] = {}
+        self._unstaged: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     # -- commands ----------------------------------------------------------------------------
@@ -172,7 +175,7 @@ class Dispatcher:
             self._runtime.invoke(Invocation(key=key, function=function, params=params))
         else:
             self._spawn(self._submit(key, self._make_job(function, step, key, params)))
-        self._started(active.run, step, command)
+        self._unstaged[key] = time_ns()
 
     def stop(self, active: Active, command: Stop) -> None:
         """End an attempt."""
@@ -361,20 +364,13 @@ class Dispatcher:
 
     # -- parts -------------------------------------------------------------------------------
 
-    def _started(self, run: Run, step: Step, call: Call, place: str = "") -> None:
-        self._put(
-            AttemptRow(
-                run=run.id,
-                step=call.step,
-                item=call.item,
-                attempt=call.attempt,
-                tenant=run.tenant,
-                phase=Phase.RUNNING,
-                function=step.function,
-                place=place or (step.batch.system if step.batch else "pool"),
-                started_ns=time_ns(),
-            )
-        )
+    def stage(self) -> None:
+        """Stage a row for every call that has begun and not ended; most end before anybody looks."""
+        for key, started_ns in self._unstaged.items():
+            flight = self.in_flight.get(key)
+            if flight is not None:
+                self._put(_attempt_row(flight, started_ns))
+        self._unstaged.clear()
 
     def _params(self, active: Active, step: Step, call: Call, function: Function, key: str) -> bytes:
         run, event = active.run, active.event
@@ -439,6 +435,21 @@ def _timer_key(run: str, step: str, item: int, attempt: int) -> str:
     return f"{run}/{step}/{item}/{attempt}"
 
 
+def _attempt_row(flight: InFlight, started_ns: int) -> AttemptRow:
+    run, step = flight.active.run, flight.step
+    return AttemptRow(
+        run=run.id,
+        step=step.name,
+        item=flight.call.item,
+        attempt=flight.call.attempt,
+        tenant=run.tenant,
+        phase=Phase.RUNNING,
+        function=step.function,
+        place=step.batch.system if step.batch else "pool",
+        started_ns=started_ns,
+    )
+
+
 def _results(run: Run, step: Step) -> dict[str, Raw]:
     skip = step.each.split(".", 1)[0]
     return {
@@ -456,6 +467,12 @@ def _with_error(answer: Answer, error: str, retryable: bool) -> Answer:
 
 
 def _answer_of(notice: JobNotice) -> Answer:
+    if notice.result is not None and len(notice.result) > ANSWER_BYTES_MAX:
+        error = (
+            f"the job answered {len(notice.result)} bytes; at most {ANSWER_BYTES_MAX} are kept. "
+            "Write large results to an output file and answer its name"
+        )
+        return Answer(key=notice.name, error=error, retryable=False, log=notice.log)
     retryable = notice.state in (JobState.EVICTED, JobState.FAILED) and notice.retryable
     return Answer(
         key=notice.name,
