@@ -204,8 +204,8 @@ async def test_every_row_can_be_read_off_its_event(tmp_path: Path) -> None:
 
 
 async def test_the_cause_is_told_of_files_that_a_run_published(tmp_path: Path) -> None:
-    def published(path: bytes, inode: int) -> tuple[str, int] | None:
-        return ("run-7", 3) if path.endswith(b"/out") and inode else None
+    def published(path: bytes, stat: os.stat_result) -> tuple[str, int] | None:
+        return ("run-7", 3) if path.endswith(b"/out") and stat.st_ino else None
 
     async with FollowedFolder(tmp_path, published=published) as following:
         (tmp_path / "in").write_text("1")

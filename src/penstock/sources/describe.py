@@ -26,8 +26,8 @@ from penstock.core.event import (
 from penstock.core.ledger import attributes_id, generation_id, gone_id, version_of
 from penstock.core.rows import FileState
 
-Published = Callable[[bytes, int], tuple[str, int] | None]
-"""``(path, inode)`` to ``(run, depth)`` of the run that has just published this file, else None."""
+Published = Callable[[bytes, os.stat_result], tuple[str, int] | None]
+"""``(path, state of the file)`` to ``(run, depth)`` of the run that has just published this file, else None."""
 Told = tuple[Event, FileState]
 
 
@@ -50,7 +50,7 @@ class Describer:
         """Tell of new content at ``path``; the generation follows on what was known ``before``."""
         row = self._row(path, stat, before)
         kind = FILE_UPDATED if before is not None and before.present else FILE_CREATED
-        cause, depth = self._published(path, stat.st_ino) or (None, None)
+        cause, depth = self._published(path, stat) or (None, None)
         record = self._record(row, notice, stat, moved_from=moved_from)
         return self._event(row.event_id, kind, row.path, record, stat.st_mtime, cause, depth), row
 

@@ -29,6 +29,9 @@ from penstock.core.template import render
 PRIVATE = ".penstock"
 """Folder in a storage's root that holds attempts; sources leave it out."""
 STORAGE_SOURCE = "/storages/"
+FRESH_MAX = 10_000
+"""Published files remembered until their source has seen them; beyond, state is asked."""
+FRESH_MARGIN_NS = 60 * 10**9
 
 Moves = list[tuple[bytes, bytes]]
 _moves = msgspec.msgpack.Decoder(Moves)
@@ -65,6 +68,8 @@ class Publisher:
         self._roots = dict(roots)
         self._store = store
         self._durable = durable
+        self._fresh: dict[bytes, OutputRow] = {}
+        self._since_ns = time_ns()
         self._busy: dict[bytes, asyncio.Future[None]] = {}
 
     async def publish(self, publication: Publication) -> tuple[str, ...]:
@@ -114,6 +119,7 @@ class Publisher:
     async def finish(self, intent: Intent) -> tuple[str, ...]:
         """Do (or do again) an intent's moves and return the published paths."""
         moves = _moves.decode(intent.moves)
+        self._remember([self._store.output(target) for _, target in moves])
         await asyncio.get_running_loop().run_in_executor(None, _move_all, moves)
         return tuple(target.decode("utf-8", "replace") for _, target in moves)
 
@@ -127,10 +133,23 @@ class Publisher:
         """Return the intents that a crash left."""
         return self._store.select(Intent, done=False)
 
-    def published(self, path: bytes, inode: int) -> tuple[str, int] | None:
-        """Return run and depth behind a file that we published, or None if it is not ours."""
-        output = self._store.output(path)
-        return (output.run, output.depth) if output is not None and output.inode == inode else None
+    def published(self, path: bytes, stat: os.stat_result) -> tuple[str, int] | None:
+        """Return run and depth behind a file that we published, or None if it is not ours.
+
+        A file is ours once: who rewrites it later is its author. Only files that changed before this
+        process began are looked up in state; those of this life are remembered until they are seen.
+        """
+        fresh = self._fresh.pop(path, None)
+        if fresh is None and stat.st_ctime_ns < self._since_ns:
+            fresh = self._store.output(path)
+        return (fresh.run, fresh.depth) if fresh is not None and fresh.inode == stat.st_ino else None
+
+    def _remember(self, outputs: list[OutputRow | None]) -> None:
+        """Expect the source to see these soon."""
+        self._fresh.update({output.path: output for output in outputs if output is not None})
+        if len(self._fresh) > FRESH_MAX:
+            self._fresh.clear()
+            self._since_ns = time_ns() + FRESH_MARGIN_NS
 
     def discard(self, folder: str, files: tuple[str, ...] | None) -> None:
         """Remove what an attempt wrote and nobody wants."""

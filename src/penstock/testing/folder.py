@@ -139,5 +139,5 @@ def paths_created(events: Iterable[Event]) -> set[str]:
     return {text_path(event) for event in events if event.type == FILE_CREATED}
 
 
-def _by_nobody(_path: bytes, _inode: int) -> None:
+def _by_nobody(_path: bytes, _stat: os.stat_result) -> None:
     return None
