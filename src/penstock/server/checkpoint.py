@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 
-from penstock.core.errors import Unavailable
+from penstock.core.errors import PenstockError, Unavailable
 from penstock.core.ports import Log, State
+
+logger = logging.getLogger("penstock.checkpoint")
+CLOSE_S = 5.0
+"""How long the last commit may take, in seconds."""
 
 
 class Checkpoint:
@@ -20,16 +25,26 @@ class Checkpoint:
         state: Committed.
         stage: Called before each commit, to stage what is kept elsewhere (the runs' snapshots).
         linger_s: Longest lag, in seconds.
+        broken: Called when a commit can never succeed.
     """
 
-    def __init__(self, log: Log, state: State, stage: Callable[[], None], linger_s: float) -> None:
+    def __init__(
+        self,
+        log: Log,
+        state: State,
+        stage: Callable[[], None],
+        linger_s: float,
+        broken: Callable[[BaseException], None] | None = None,
+    ) -> None:
         self._log = log
         self._state = state
         self._stage = stage
         self._linger_s = linger_s
+        self._broken = broken or _told
         self._timer: asyncio.TimerHandle | None = None
         self._running: asyncio.Task[None] | None = None
         self._waiting: list[asyncio.Future[None]] = []
+        self._served: list[asyncio.Future[None]] = []
         self.trouble: str | None = None
 
     def touch(self) -> None:
@@ -38,7 +53,11 @@ class Checkpoint:
             self._timer = asyncio.get_running_loop().call_later(self._linger_s, self._begin)
 
     async def durable(self) -> None:
-        """Return once everything staged so far is on disk."""
+        """Return once everything staged so far is on disk; while it is full, wait.
+
+        Raises:
+            PenstockError: It never will be.
+        """
         future = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
         if self._running is None:
@@ -53,7 +72,7 @@ class Checkpoint:
         self._running.add_done_callback(self._ended)
 
     async def _commit(self) -> None:
-        waiting, self._waiting = self._waiting, []
+        self._served, self._waiting = self._waiting, []
         while True:
             try:
                 self._stage()
@@ -63,7 +82,7 @@ class Checkpoint:
                 self.trouble = str(error)
                 await asyncio.sleep(error.retry_after_s)
         self.trouble = None
-        for future in waiting:
+        for future in self._served:
             if not future.done():
                 future.set_result(None)
 
@@ -73,16 +92,30 @@ class Checkpoint:
             return
         error = task.exception()
         if error is not None:
-            asyncio.get_running_loop().call_exception_handler(
-                {"message": "state cannot be committed", "exception": error, "task": task}
-            )
+            self._fail(error)
         elif self._waiting:
             self._begin()
         elif self._state.dirty:
             self.touch()
 
-    async def close(self) -> None:
-        """Commit what is staged."""
-        await self.durable()
-        if self._timer is not None:
-            self._timer.cancel()
+    def _fail(self, error: BaseException) -> None:
+        """Let nobody wait for what never comes."""
+        waiting, self._waiting = self._served + self._waiting, []
+        for future in waiting:
+            if not future.done():
+                future.set_exception(error)
+        self._broken(error)
+
+    async def close(self, wait_s: float = CLOSE_S) -> None:
+        """Commit what is staged; give up after ``wait_s`` seconds, for all of it can be derived again."""
+        try:
+            await asyncio.wait_for(self.durable(), wait_s)
+        except (TimeoutError, PenstockError) as error:
+            logger.warning("state lags behind the log, and is brought up at the next start: %s", error)
+        for pending in (self._timer, self._running):
+            if pending is not None:
+                pending.cancel()
+
+
+def _told(error: BaseException) -> None:
+    logger.critical("state cannot be committed: %s", error, exc_info=error)

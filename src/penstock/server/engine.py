@@ -12,7 +12,7 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
-from penstock.core.errors import PenstockError, Refused, Unavailable
+from penstock.core.errors import Broken, PenstockError, Refused, Unavailable
 from penstock.core.lifecycle import TriggerChange
 from penstock.core.ports import Source
 from penstock.core.rows import CursorRow
@@ -79,6 +79,12 @@ class Engine:
         log, pump = self.parts.log, self.parts.pump
         row = self.parts.state.get(CursorRow, READER, 0)
         pump.folded = row.offset if row is not None else 0
+        if pump.folded > log.end().offsets[0]:
+            raise Broken(
+                f"state has worked on {pump.folded} records, but the log in {log.folder} holds only "
+                f"{log.end().offsets[0]}: it was damaged, or restored without its state. Restore both from one "
+                "backup; what was cut off from a damaged log stands beside it in files named *.cut-*"
+            )
         while pump.folded < log.end().offsets[0]:
             pump.fold_batch(log.read(pump.folded, pump.folded + REPLAY_BATCH))
 
@@ -147,9 +153,13 @@ class Engine:
             return
         error = task.exception()
         logger.critical("%s ended: %s", task.get_name(), error, exc_info=error)
-        if not isinstance(error, Refused):
-            self.failure = error
-            self.stopping.set()
+        if error is not None and (not isinstance(error, Refused) or task.get_name() == "pump"):
+            self.fail(error)
+
+    def fail(self, error: BaseException) -> None:
+        """End the engine: it cannot keep its promises any more."""
+        self.failure = error
+        self.stopping.set()
 
     async def stop(self) -> None:
         """End sources, then everything; what is under way is taken up again at the next start."""

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Callable
 
-from penstock.core.errors import Unavailable
+from penstock.core.errors import Invalid, Unavailable
 from penstock.core.event import Event
 from penstock.core.ports import Log
+
+
+logger = logging.getLogger("penstock.outbox")
 
 
 class Outbox:
     """Appends what was emitted in one turn of the loop together; while the log is full, tries again."""
 
-    def __init__(self, log: Log) -> None:
-        """Append to ``log``."""
+    def __init__(self, log: Log, refused: Callable[[Event, Invalid], None] | None = None) -> None:
+        """Append to ``log``; what it can never take (too large) is given to ``refused``, and does not
+        keep up the rest."""
         self._log = log
+        self._refused = refused or _told
         self._waiting: list[Event] = []
         self._handle: asyncio.Handle | None = None
 
@@ -30,9 +37,21 @@ class Outbox:
         Raises:
             Unavailable: The log cannot take it; it is kept, and tried again.
         """
-        if self._waiting:
+        if not self._waiting:
+            return
+        try:
             self._log.write(self._waiting)
             self._waiting = []
+        except Invalid:
+            self._flush_singly()
+
+    def _flush_singly(self) -> None:
+        while self._waiting:
+            try:
+                self._log.write(self._waiting[:1])
+            except Invalid as error:
+                self._refused(self._waiting[0], error)
+            del self._waiting[0]
 
     def _again(self) -> None:
         self._handle = None
@@ -40,3 +59,7 @@ class Outbox:
             self.flush()
         except Unavailable as error:
             self._handle = asyncio.get_running_loop().call_later(error.retry_after_s, self._again)
+
+
+def _told(_event: Event, error: Invalid) -> None:
+    logger.error("%s", error)

@@ -12,16 +12,19 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable
+from time import time_ns
 
 import msgspec
 
 from penstock.batch.local import LocalQueue
 from penstock.batch.settings import LocalQueueSettings
+from penstock.core.errors import Invalid
+from penstock.core.event import Event, encode
 from penstock.core.job import JobNotice
 from penstock.core.lifecycle import TriggerChange
 from penstock.core.policy import LOCAL_TENANT
 from penstock.core.ports import Answer, BatchSystem, Source
-from penstock.core.rows import DeadLetter, RunRow, TimerRow
+from penstock.core.rows import DeadLetter, DeadLetterKind, RunRow, TimerRow
 from penstock.core.workflow import Workflow
 from penstock.functions.pool import Pool
 from penstock.functions.settings import PoolSettings
@@ -56,9 +59,9 @@ def build(settings: Settings, places: Places, synced: Callable[[int], None]) -> 
     """
     log = EmbeddedLog(places.state / "log" / "0", settings.log, synced)
     state = EmbeddedState(places.state / "state.db")
-    outbox = Outbox(log)
     letters = Letters(state)
     late = _Late()
+    outbox = Outbox(log, late.refused)
 
     triggers = Triggers(FilterIndex(), late.workflow_of, late.workflow_of_run)
     registry = Registry(state, triggers.changed)
@@ -95,7 +98,7 @@ def build(settings: Settings, places: Places, synced: Callable[[int], None]) -> 
         keeper.stage()
         dispatcher.stage()
 
-    checkpoint = Checkpoint(log, state, stage, settings.checkpoint_s)
+    checkpoint = Checkpoint(log, state, stage, settings.checkpoint_s, late.broken)
     ledger = PendingLedger(state, checkpoint.touch)
     pump = Pump(
         log=log,
@@ -154,8 +157,24 @@ class _Late:
     def resumed(self, change: TriggerChange, since: int, until: int) -> None:
         self.engine.resumed(change, since, until)
 
+    def broken(self, error: BaseException) -> None:
+        self.engine.fail(error)
+
     async def durable(self) -> None:
         await self.engine.parts.checkpoint.durable()
+
+    def refused(self, event: Event, error: Invalid) -> None:
+        self.dead_letter(
+            DeadLetter(
+                id=event.id,
+                tenant=LOCAL_TENANT,
+                kind=DeadLetterKind.EVENT,
+                subject=event.subject or event.id,
+                reason=str(error),
+                body=encode(event),
+                at_ns=time_ns(),
+            )
+        )
 
     def dead_letter(self, letter: DeadLetter) -> None:
         self.engine.parts.letters.put(msgspec.structs.replace(letter, tenant=LOCAL_TENANT))
