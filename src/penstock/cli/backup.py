@@ -32,7 +32,10 @@ def backup(the: Session, directory: Path, as_json: bool) -> None:
     It is consistent and may be made at any time, while everything runs. Deployed code and environments
     are not in it: they lie in the data folder, and can be made again by `penstock deploy`.
     """
-    made = the.client.backup(str(directory.absolute()))
+    the.client.status()
+    # Made here, so that it is ours to say what is wrong with the place.
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    made = the.client.backup(directory)
     if as_json:
         lines([made])
     else:

@@ -121,8 +121,13 @@ def _free_name(watched: Path, known: object) -> str:
 def _write(path: Path, text: str) -> None:
     if path.exists():
         note(f"{path} is there already and stays as it is")
-    else:
-        path.write_text(text, encoding="utf-8")
+        return
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.rename(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _next(the: Session, work: Path, watched: Path) -> None:

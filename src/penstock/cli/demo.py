@@ -9,7 +9,7 @@ import rich_click
 from penstock.cli.session import any_path
 from penstock.demo.play import Options, main
 
-FOLDER = "penstock-demo"
+FOLDER = ".penstock-demo"
 
 
 @rich_click.command()
@@ -21,7 +21,7 @@ FOLDER = "penstock-demo"
 def demo(directory: Path | None, wheels: Path | None, stay: bool) -> int:
     """Show Penstock at work on files of real instruments.
 
-    Everything is kept in DIR (default: penstock-demo in your home folder), and an earlier demo there is
+    Everything is kept in DIR (default: .penstock-demo, here), and an earlier demo there is
     replaced. Your own settings and functions stay untouched.
     """
-    return main(Options(folder=directory or Path.home() / FOLDER, wheels=wheels, stay=stay))
+    return main(Options(folder=directory or Path(FOLDER), wheels=wheels, stay=stay))

@@ -47,8 +47,8 @@ def _tell(the: Session, found: JSON) -> None:
 
 
 def _account(account: JSON) -> None:
-    outcome = state(account["outcome"] or "no match")
-    say(Text.assemble("\n", (bare(account["trigger"]), "bold"), "  ", outcome))
+    outcome = account["outcome"] or ("wanted" if account["wanted"] else "not wanted")
+    say(Text.assemble("\n", (bare(account["trigger"]), "bold"), "  ", state(outcome)))
     for sentence in account["sentences"]:
         say(f"  {wording.printable(sentence)}")
     for line in account["tree"]:

@@ -20,7 +20,7 @@ USAGE = 2
 _REMEDIES = {
     errno.ENOSPC: "the disk is full; make room and try again",
     errno.EDQUOT: "the quota is used up; make room and try again",
-    errno.EROFS: "that file system is read-only; name another folder, for example with --home",
+    errno.EROFS: "that file system is read-only; name another place",
     errno.EACCES: "you may not; change its permissions, or name another place",
     errno.EPERM: "you may not; change its permissions, or name another place",
     errno.ENOENT: "there is no such file or folder; check the spelling",

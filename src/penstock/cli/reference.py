@@ -18,14 +18,15 @@ INTRODUCTION = """\
 
 Made from the commands by `python -m penstock.cli.reference`; do not edit.
 
-- Data go to standard output, everything else to standard error. `--json` prints one JSON object on each line, with the members of
-  the API's answers; without it there are tables for people, in local time, whose form may change.
-- Every command has `--help`, and `--home DIR`: this (or the variable `PENSTOCK_HOME`) keeps everything below one folder, in place of
-  the XDG folders.
+- Data go to standard output, everything else to standard error. `--json` prints one JSON object on each line,
+  with the members of the API's answers; without it there are tables for people, in local time, whose form may
+  change.
+- Every command has `--help` and `--home DIR`; this, or the variable `PENSTOCK_HOME`, keeps all below one
+  folder, in place of the XDG folders.
 - Ids may be shortened to a beginning that only one has, names of functions and triggers to their last part.
 - `NO_COLOR` turns colours off; states always have a symbol, too.
-- Exit codes: 0 done, 1 it was tried and failed, 2 the command line is wrong, 3 refused (change the request), 4 not available now
-  (try again later), 70 Penstock itself is broken, 130 interrupted.
+- Exit codes: 0 done, 1 it was tried and failed, 2 the command line is wrong, 3 refused (change the request),
+  4 not available now (try again later), 70 Penstock itself is broken, 130 interrupted.
 - Ctrl-C ends a command; what runs in the server goes on, and is named.
 """
 

@@ -15,9 +15,11 @@ from typing import Any
 import rich_click
 from rich.text import Text
 
+from penstock.cli.checks import places
+from penstock.cli.checks.finding import FAILS
 from penstock.cli.screen import card, lines, note, say, state
 from penstock.cli.session import Session, as_json, session
-from penstock.core.errors import Conflict, ConnectionLost, PenstockError, Unavailable
+from penstock.core.errors import Conflict, ConnectionLost, Invalid, PenstockError, Unavailable
 
 START_S = 60.0
 STOP_S = 60.0
@@ -45,6 +47,9 @@ def serve(the: Session, detach: bool, no_api: bool, port: int | None) -> int:
         note(f"no storage folder is set in {the.places.config}; `{the.command('init')}` sets one")
     if the.client.is_running():
         raise Conflict(f"Penstock is running here already; `{the.command('status')}` shows it")
+    socket = places.socket(the.places.runtime / "engine.sock")
+    if socket.state == FAILS:
+        raise Invalid(f"{socket.message}; {socket.remedy}")
     if detach:
         return _detached(the)
     return _foreground(the, api=not no_api)
@@ -78,6 +83,7 @@ def _announce(the: Session, ended: threading.Event) -> None:
     while time.monotonic() < deadline and not ended.wait(LOOK_S):
         try:
             note(f"page: {the.client.page()}   (opens once; `{the.command('open')}` makes another address)")
+            _note_port(the)
         except Unavailable:
             continue
         except PenstockError as error:
@@ -105,7 +111,15 @@ def _detached(the: Session) -> int:
     _await_start(the, process, log, begin)
     say(f"Penstock runs in the background (process {process.pid}), messages go to {log}")
     note(f"the page: {the.command('open')}")
+    _note_port(the)
     return 0
+
+
+def _note_port(the: Session) -> None:
+    """Say so if the page is not where the settings have it."""
+    wanted, page = the.settings.port, str(the.client.status()["page"])
+    if wanted and f":{wanted}/" not in page:
+        note(f"port {wanted} is used by another process, so the page is at {page}; --port chooses another")
 
 
 def _await_start(the: Session, process: subprocess.Popen[bytes], log: Path, begin: int) -> None:
@@ -113,7 +127,10 @@ def _await_start(the: Session, process: subprocess.Popen[bytes], log: Path, begi
     while not the.client.is_running():
         code = process.poll()
         if code is not None:
-            raise Unavailable(f"it did not start (exit code {code}):\n{_last_words(log, begin)}")
+            words = (
+                _last_words(log, begin) or f"  it said nothing; `{the.command('doctor')}` looks for the cause"
+            )
+            raise Unavailable(f"it did not start (exit code {code}):\n{words}")
         if time.monotonic() > deadline:
             raise Unavailable(
                 f"it did not answer within {START_S:g} s; it may still be starting. Its messages are in {log}"

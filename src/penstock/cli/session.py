@@ -68,7 +68,10 @@ def session(function: F) -> F:
     @click.pass_context
     @wraps(function)
     def wrapped(ctx: click.Context, /, home: str | None, **options: Any) -> Any:
-        return function(Session(home or ctx.find_root().obj), **options)
+        chosen = ctx.find_root().obj if home is None else home
+        if chosen == "":
+            raise click.UsageError("--home is empty; name a folder, or leave it out", ctx)
+        return function(Session(chosen), **options)
 
     return wrapped  # type: ignore[return-value]
 

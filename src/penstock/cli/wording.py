@@ -12,6 +12,8 @@ STATES: dict[str, tuple[str, str]] = {
     # state: (symbol, colour)
     "succeeded": ("✓", "green"),
     "matched": ("✓", "green"),
+    "wanted": ("✓", "green"),
+    "not wanted": ("✗", "default"),
     "holds": ("✓", "green"),
     "running": ("▶", "cyan"),
     "retrying": ("↻", "yellow"),
@@ -32,6 +34,7 @@ STATES: dict[str, tuple[str, str]] = {
     "dropped": ("■", "dim"),
     "replayed": ("↻", "green"),
     "duplicate": ("=", "dim"),
+    "stopped": ("■", "yellow"),
     "note": ("!", "yellow"),
 }
 

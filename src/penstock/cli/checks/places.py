@@ -25,7 +25,7 @@ def findings(places: Places) -> Iterator[Finding]:
         yield _writable(name, folder)
     yield from (_free(name, getattr(places, name)) for name in ("state", "cache"))
     yield from _file_systems(places)
-    yield _socket(places.runtime / "engine.sock")
+    yield socket(places.runtime / "engine.sock")
 
 
 def _present(folder: Path) -> Path:
@@ -69,7 +69,8 @@ def _file_systems(places: Places) -> Iterator[Finding]:
             yield Finding(f"file system {name}", HOLDS, f"{folder} is on {kind}")
 
 
-def _socket(path: Path) -> Finding:
+def socket(path: Path) -> Finding:
+    """Return whether a socket can have this path."""
     size = len(os.fsencode(path))
     words = f"{path} has {size} bytes, {SOCKET_BYTES_MAX} are allowed for a socket"
     if size > SOCKET_BYTES_MAX:
