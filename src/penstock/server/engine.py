@@ -16,7 +16,9 @@ from penstock.core.errors import Broken, PenstockError, Refused, Unavailable
 from penstock.core.lifecycle import TriggerChange
 from penstock.core.ports import Source
 from penstock.core.rows import CursorRow
+from penstock.functions.environment import restore
 from penstock.server.backfill import Backfill
+from penstock.server.housekeeping import tidy
 from penstock.server.parts import Parts
 from penstock.server.pump import READER
 
@@ -49,12 +51,15 @@ class Engine:
         self._replay()
         answered = await self._finish_publications()
         parts.publisher.clean()
+        parts.runtime.sweep_earlier()
+        await self._restore_environments()
         parts.keeper.resume(answered)
         parts.timers.load()
         self._spawn("pump", parts.pump.follow())
         for source in parts.sources:
             self._spawn(f"source {source.name}", self._run_source(source))
         await self._sources_ready()
+        self._spawn("housekeeping", tidy(parts))
 
     async def _sources_ready(self) -> None:
         """Wait until every source that can work is watching, and what it found quietly is on disk."""
@@ -82,11 +87,31 @@ class Engine:
         if pump.folded > log.end().offsets[0]:
             raise Broken(
                 f"state has worked on {pump.folded} records, but the log in {log.folder} holds only "
-                f"{log.end().offsets[0]}: it was damaged, or restored without its state. Restore both from one "
-                "backup; what was cut off from a damaged log stands beside it in files named *.cut-*"
+                f"{log.end().offsets[0]}: it was damaged, or restored without its state. Restore both from "
+                "one backup; what was cut off from a damaged log stands beside it in files named *.cut-*"
             )
         while pump.folded < log.end().offsets[0]:
             pump.fold_batch(log.read(pump.folded, pump.folded + REPLAY_BATCH))
+
+    async def _restore_environments(self) -> None:
+        """Build again what triggers need and somebody removed from the cache."""
+        registry = self.parts.registry
+        wanted = {
+            (trigger.tenant, step.function)
+            for trigger in registry.triggers.values()
+            if (workflow := registry.workflows.get((trigger.tenant, trigger.workflow))) is not None
+            for step in workflow.steps
+        }
+        cache = self.parts.places.cache / "environments"
+        loop = asyncio.get_running_loop()
+        for key in wanted & registry.functions.keys():
+            try:
+                registry.functions[key] = await loop.run_in_executor(
+                    None, restore, registry.functions[key], cache
+                )
+            except PenstockError as error:
+                self.troubles[f"function {key[1]}"] = str(error)
+                logger.error("function %s cannot run: %s", key[1], error)
 
     async def _finish_publications(self) -> frozenset[tuple[str, str, int, int]]:
         """Finish what a crash interrupted; return the attempts whose end was not on the log yet."""

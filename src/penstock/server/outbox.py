@@ -10,7 +10,6 @@ from penstock.core.errors import Invalid, Unavailable
 from penstock.core.event import Event
 from penstock.core.ports import Log
 
-
 logger = logging.getLogger("penstock.outbox")
 
 

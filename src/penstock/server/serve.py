@@ -15,6 +15,7 @@ import uvloop
 from msgspec.structs import asdict
 
 from penstock.core.errors import PenstockError
+from penstock.functions import cgroup
 from penstock.server.channel import Channel
 from penstock.server.commands import Commands
 from penstock.server.settings import Places, Settings
@@ -42,11 +43,14 @@ def serve(
         PenstockError: It cannot start, or a part of it ended.
     """
     sys.setswitchinterval(SWITCH_S)
+    group = cgroup.prepare() or ""  # it forks, so it comes before loop and threads
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings, places, api, started or (lambda: None)))
+        runner.run(_serve(settings, places, api, started or (lambda: None), group))
 
 
-async def _serve(settings: Settings, places: Places, api: bool, started: Callable[[], None]) -> None:
+async def _serve(
+    settings: Settings, places: Places, api: bool, started: Callable[[], None], group: str
+) -> None:
     loop = asyncio.get_running_loop()
     channel: Channel | None = None
 
@@ -54,7 +58,7 @@ async def _serve(settings: Settings, places: Places, api: bool, started: Callabl
         if channel is not None:
             channel.durable_to(end)
 
-    engine = build(settings, places, synced)
+    engine = build(settings, places, synced, group)
     channel = Channel(places.runtime / "engine.sock", Commands(engine).handle)
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, engine.stopping.set)

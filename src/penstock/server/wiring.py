@@ -33,6 +33,7 @@ from penstock.routing.index import FilterIndex
 from penstock.routing.triggers import Triggers
 from penstock.server.checkpoint import Checkpoint
 from penstock.server.engine import Engine
+from penstock.server.housekeeping import pinned, tidy
 from penstock.server.jobs import Jobs
 from penstock.server.ledger import PendingLedger
 from penstock.server.letters import Letters
@@ -49,18 +50,19 @@ from penstock.workflows.registry import Registry
 from penstock.workflows.timers import Timers
 
 
-def build(settings: Settings, places: Places, synced: Callable[[int], None]) -> Engine:
+def build(settings: Settings, places: Places, synced: Callable[[int], None], cgroup: str = "") -> Engine:
     """Return an engine, ready to ``start``. Call it in the running event loop.
 
     Args:
         settings: What the operator wants.
         places: Where things are kept.
         synced: Called with the end of the durable log whenever it rises.
+        cgroup: Folder in which workers get control groups; empty for none.
     """
-    log = EmbeddedLog(places.state / "log" / "0", settings.log, synced)
+    late = _Late()
+    log = EmbeddedLog(places.state / "log" / "0", settings.log, synced, late.pinned)
     state = EmbeddedState(places.state / "state.db")
     letters = Letters(state)
-    late = _Late()
     outbox = Outbox(log, late.refused)
 
     triggers = Triggers(FilterIndex(), late.workflow_of, late.workflow_of_run)
@@ -68,7 +70,7 @@ def build(settings: Settings, places: Places, synced: Callable[[int], None]) -> 
     timers = Timers(state, late.due)
     roots = {storage.name: os.path.realpath(os.fsencode(storage.folder)) for storage in settings.storages}
     publisher = Publisher(roots, state, late.durable)
-    runtime = Pool(_pool_settings(settings, places, roots), late.answered)
+    runtime = Pool(_pool_settings(settings, places, roots, cgroup), late.answered)
     folders = tuple(os.fsdecode(root) for root in roots.values())
     jobs = Jobs(places.state / "jobs", places.state / "logs", folders, late.noticed, late.durable)
     batch: dict[str, BatchSystem] = {"local": LocalQueue(_queue_settings(settings, places), jobs.noticed)}
@@ -145,6 +147,10 @@ class _Late:
 
     engine: Engine
 
+    def pinned(self) -> int | None:
+        self.engine.spawn("housekeeping", tidy(self.engine.parts))
+        return pinned(self.engine.parts)
+
     def answered(self, answer: Answer) -> None:
         self.engine.parts.dispatcher.answered(answer)
 
@@ -191,12 +197,13 @@ class _Late:
         return row.workflow.rsplit("@", 1)[0] if row is not None else ""
 
 
-def _pool_settings(settings: Settings, places: Places, roots: dict[str, bytes]) -> PoolSettings:
+def _pool_settings(settings: Settings, places: Places, roots: dict[str, bytes], cgroup: str) -> PoolSettings:
     chosen = PoolSettings(
         scratch=str(places.state / "scratch"),
         logs=str(places.state / "logs"),
         idle_s=settings.pool.idle_s,
         read=tuple(os.fsdecode(root) for root in roots.values()),
+        cgroup=cgroup,
     )
     workers_max = settings.pool.workers_max
     return dataclasses.replace(chosen, workers_max=workers_max) if workers_max else chosen

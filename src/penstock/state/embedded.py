@@ -23,6 +23,7 @@ from sqlalchemy.dialects.sqlite import insert
 from penstock.core.errors import Broken, PenstockError, Unavailable
 from penstock.core.rows import FileState, OutputRow, Row
 from penstock.state.migrations import bring_up
+from penstock.state.history import forget
 from penstock.state.tables import KEY_WIDTH, TABLES
 
 FILES_PAGE = 2000
@@ -186,6 +187,14 @@ class EmbeddedState:
         self._thread.submit(self._connection.close).result()
         self._engine.dispose()
         self._thread.shutdown()
+
+    async def forget(self, *, ended_before_ns: int, offset_before: int) -> int:
+        """Remove old history (see ``state.history``) and return how many runs went."""
+        async with self._committing:
+            self._end_snapshot()
+            return await asyncio.get_running_loop().run_in_executor(
+                self._thread, forget, self._connection, ended_before_ns, offset_before
+            )
 
     async def backup(self, target: Path) -> None:
         """Copy the committed state to ``target``, consistently, while it is in use.

@@ -1,0 +1,46 @@
+"""Old history goes, by rules; what is open or recent stays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from penstock.core.rows import AttemptRow, DeadLetter, Decision, Intent, Outcome, RunRow, Seen
+from penstock.state.embedded import EmbeddedState
+
+
+def run(name: str, ended_ns: int) -> list[Any]:
+    return [
+        RunRow(id=name, tenant="t", workflow="w", trigger="t", event_id=name, subject="s", phase="x",
+               started_ns=1, ended_ns=ended_ns),
+        AttemptRow(run=name, step="s", item=-1, attempt=1, tenant="t", phase="x", function="f"),
+        Decision(event_id=name, trigger="t", tenant="t", offset=1, subject="s", outcome=Outcome.MATCHED,
+                 run=name, at_ns=1),
+        Intent(key=f"{name}/s/-1/1", run=name, tenant="t", moves=b"", answer=b"", done=True),
+    ]  # fmt: skip
+
+
+def letter(name: str, state: str) -> DeadLetter:
+    return DeadLetter(
+        id=name, tenant="t", kind="step", subject="s", reason="r", body=b"", at_ns=1, state=state
+    )
+
+
+@pytest.mark.anyio
+async def test_ended_runs_go_with_all_that_belongs_to_them(tmp_path: Path) -> None:
+    state = EmbeddedState(tmp_path / "state.db")
+    for number in range(1200):
+        state.put(*run(f"old{number}", 10))
+    state.put(*run("new", 1000), *run("running", 0), letter("open", "open"), letter("gone", "dropped"))
+    state.put(Seen("a", "early", 5), Seen("a", "late", 50))
+    await state.commit()
+    assert await state.forget(ended_before_ns=100, offset_before=20) == 1200
+    assert {row.id for row in state.select(RunRow)} == {"new", "running"}
+    assert {row.run for row in state.select(AttemptRow)} == {"new", "running"}
+    assert {row.run for row in state.select(Decision)} == {"new", "running"}
+    assert {row.run for row in state.select(Intent)} == {"new", "running"}
+    assert {row.id for row in state.select(DeadLetter)} == {"open"}
+    assert {row.event_id for row in state.select(Seen)} == {"late"}
+    state.close()
