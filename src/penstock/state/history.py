@@ -36,7 +36,10 @@ def forget(connection: Connection, ended_before_ns: int, offset_before: int) -> 
 
 def _runs(connection: Connection, ended_before_ns: int) -> int:
     runs = TABLES[rows.RunRow]
-    old = select(runs.c.id).where(runs.c.ended_ns > 0, runs.c.ended_ns < ended_before_ns).limit(CHUNK_ROWS)
+    letters = TABLES[rows.DeadLetter]
+    wanted = exists(select(letters.c.id).where(letters.c.run == runs.c.id, letters.c.state == "open"))
+    is_old = and_(runs.c.ended_ns > 0, runs.c.ended_ns < ended_before_ns, ~wanted)
+    old = select(runs.c.id).where(is_old).limit(CHUNK_ROWS)
     ids = [row.id for row in connection.execute(old)]
     for kind, column in ((rows.AttemptRow, "run"), (rows.TimerRow, "run"), (rows.Intent, "run")):
         table = TABLES[kind]
