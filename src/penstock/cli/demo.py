@@ -17,8 +17,10 @@ FOLDER = ".penstock-demo"
 @rich_click.option(
     "--wheels", type=any_path, metavar="DIR", help="Take packages from this folder, not from the network."
 )
-@rich_click.option("--stay", is_flag=True, help="Keep serving at the end, until Ctrl-C.")
-def demo(directory: Path | None, wheels: Path | None, stay: bool) -> int:
+@rich_click.option(
+    "--stay/--no-stay", default=None, help="Keep serving at the end, until Ctrl-C; default: on a terminal."
+)
+def demo(directory: Path | None, wheels: Path | None, stay: bool | None) -> int:
     """Show Penstock at work on files of real instruments.
 
     Everything is kept in DIR (default: .penstock-demo, here), and an earlier demo there is

@@ -45,12 +45,12 @@ class Options:
     Attributes:
         folder: Where the demonstration lives; a folder of an earlier one is replaced.
         wheels: Folder of packages to use instead of the network.
-        stay: Whether to keep serving at the end, until Ctrl-C.
+        stay: Whether to keep serving at the end, until Ctrl-C; default: if a person is watching.
     """
 
     folder: Path
     wheels: Path | None = None
-    stay: bool = False
+    stay: bool | None = None
 
 
 def main(options: Options) -> int:
@@ -121,9 +121,15 @@ class _Play:
         good = self._story.summary(len(drops))
         self._what_next(workspace, drops[0].name)
         await client.close()
-        if self._options.stay:
+        if self._stays:
             await self._serve_on()
         return 0 if good else 1
+
+    @property
+    def _stays(self) -> bool:
+        if self._options.stay is not None:
+            return self._options.stay
+        return sys.stdin.isatty() and sys.stdout.isatty()
 
     # -- the engine --------------------------------------------------------------------------
 
@@ -142,9 +148,8 @@ class _Play:
         while True:
             try:
                 await client.open()
-                self._say(
-                    f"the engine runs after {time.monotonic() - began:.1f} s; its log: {self._shown('engine.log')}"
-                )
+                took_s = time.monotonic() - began
+                self._say(f"the engine runs after {took_s:.1f} s; its log: {self._shown('engine.log')}")
                 return
             except Unavailable:
                 assert self._engine is not None
@@ -216,20 +221,19 @@ class _Play:
         return os.path.relpath(self._folder / name)
 
     def _what_next(self, workspace: Workspace, name: str) -> None:
-        home = self._shown("home")
+        program = f"{os.environ.get('PENSTOCK_PROGRAM', 'penstock')} --home {self._shown('home')}"
         scan = os.path.relpath(workspace.raw / name)
         self._title("5", "Look around")
-        self._say(
-            f"results        {self._shown('data/derived')}/  (open an [bold]index.html[/] in a browser)"
-        )
-        self._say(f"why did it run [bold]penstock --home {home} explain {scan}[/]")
-        self._say(f"its run tree   [bold]penstock --home {home} runs[/]")
-        address = page_address(self._places)
+        self._say(f"results      {self._shown('data/derived')}/ (open an [bold]index.html[/] in a browser)")
+        address = page_address(self._places) if self._stays else None
         if address is not None:
-            self._say(f"the page       [bold]{address}[/]")
-        self._say(
-            f"your own       edit {self._shown('functions/scan.py')}, then penstock --home {home} deploy it"
-        )
+            self._say(f"the page     [bold]{address}[/]")
+        else:
+            self._say(f"start again  [bold]{program} serve[/], it says where the page is; then, beside it:")
+        self._say(f"why it ran   [bold]{program} explain {scan}[/]")
+        self._say(f"all runs     [bold]{program} runs[/]")
+        self._say(f"change it    edit {self._shown('functions/scan.py')}, then [bold]{program} deploy[/] it")
+        self._say("your own     [bold]docs/tutorial/first-function.md[/]: a function of yours in a minute")
 
     @staticmethod
     async def _in_thread(work: Callable[..., R], *arguments: object) -> R:
