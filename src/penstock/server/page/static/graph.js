@@ -7,6 +7,7 @@ const WIDTH = 184;
 const HEIGHT = 60;
 const GAP_X = 56;
 const GAP_Y = 18;
+const PASS = 16;
 const MARGIN = 6;
 const SWEEPS = 4;
 const NAME_CHARS_MAX = 19;
@@ -14,27 +15,53 @@ const NAME_CHARS_MAX = 19;
 /**
  * Place steps in layers.
  *
- * Each step lies one layer behind its last predecessor; within a layer steps are ordered by the mean
- * place of their neighbours, sweeping forth and back.
+ * Each step lies one layer behind its last predecessor. An edge that passes layers gets a place of its
+ * own in each of them, so that it runs between steps and not behind them. Within a layer the order
+ * follows the mean place of the neighbours, sweeping forth and back.
  *
  * @param steps `[{name, after: [names]}]`, acyclic.
- * @returns `{places: Map(name -> {x, y}), width, height}`
+ * @returns `{places: Map(name -> {x, y}), via: Map("from>to" -> [names of places]), width, height}`
  */
 export function layout(steps) {
-  const layers = layered(steps);
-  order(layers, steps);
-  const tallest = Math.max(...layers.map((layer) => layer.length), 1);
-  const height = tallest * (HEIGHT + GAP_Y) - GAP_Y;
+  const { layers, nodes, via } = threaded(steps, layered(steps));
+  order(layers, nodes);
+  const tall = (name) => (via.passes.has(name) ? PASS : HEIGHT);
+  const used = layers.map((layer) => layer.reduce((sum, name) => sum + tall(name) + GAP_Y, -GAP_Y));
+  const height = Math.max(...used, HEIGHT);
   const places = new Map();
   layers.forEach((layer, column) => {
-    const used = layer.length * (HEIGHT + GAP_Y) - GAP_Y;
-    layer.forEach((name, row) => {
-      const y = MARGIN + (height - used) / 2 + row * (HEIGHT + GAP_Y);
+    let y = MARGIN + (height - used[column]) / 2;
+    for (const name of layer) {
       places.set(name, { x: MARGIN + column * (WIDTH + GAP_X), y });
-    });
+      y += tall(name) + GAP_Y;
+    }
   });
   const width = Math.max(layers.length * (WIDTH + GAP_X) - GAP_X, 0);
-  return { places, width: width + 2 * MARGIN, height: height + 2 * MARGIN };
+  return { places, via: via.edges, width: width + 2 * MARGIN, height: height + 2 * MARGIN };
+}
+
+/** Put places into the layers that long edges pass. */
+function threaded(steps, layers) {
+  const column = new Map(layers.flatMap((layer, place) => layer.map((name) => [name, place])));
+  const nodes = [];
+  const via = { edges: new Map(), passes: new Set() };
+  for (const step of steps) {
+    const after = step.after.filter((other) => column.has(other));
+    const last = after.map((other) => {
+      const passes = [];
+      for (let place = column.get(other) + 1; place < column.get(step.name); place++) {
+        const name = `${other}>${step.name}>${place}`;
+        nodes.push({ name, after: [passes.at(-1) ?? other] });
+        layers[place].push(name);
+        passes.push(name);
+        via.passes.add(name);
+      }
+      via.edges.set(`${other}>${step.name}`, passes);
+      return passes.at(-1) ?? other;
+    });
+    nodes.push({ name: step.name, after: last });
+  }
+  return { layers, nodes, via };
 }
 
 function layered(steps) {
@@ -82,9 +109,9 @@ function byNeighbours(layer, neighbours, layers) {
  * @param address Function from a step's name to the address that shows it.
  */
 export function graph(steps, chosen, address) {
-  const { places, width, height } = layout(steps);
+  const { places, via, width, height } = layout(steps);
   const edges = steps.flatMap((step) =>
-    step.after.filter((other) => places.has(other)).map((other) => edge(places.get(other), places.get(step.name), step, other)),
+    step.after.filter((other) => places.has(other)).map((other) => edge(places, via.get(`${other}>${step.name}`), other, step)),
   );
   return h(
     "svg",
@@ -94,12 +121,22 @@ export function graph(steps, chosen, address) {
   );
 }
 
-function edge(from, to, step, other) {
-  const x1 = from.x + WIDTH;
-  const y1 = from.y + HEIGHT / 2;
-  const y2 = to.y + HEIGHT / 2;
-  const bend = Math.max((to.x - x1) / 2, 20);
-  const d = `M${x1},${y1} C${x1 + bend},${y1} ${to.x - bend},${y2} ${to.x},${y2}`;
+function edge(places, passes, other, step) {
+  const from = places.get(other);
+  let [x, y] = [from.x + WIDTH, from.y + HEIGHT / 2];
+  let d = `M${x},${y}`;
+  const bend = (toX, toY) => {
+    const middle = (x + toX) / 2;
+    d += ` C${middle},${y} ${middle},${toY} ${toX},${toY}`;
+  };
+  for (const pass of passes) {
+    const place = places.get(pass);
+    bend(place.x, place.y + PASS / 2);
+    [x, y] = [place.x + WIDTH, place.y + PASS / 2];
+    d += ` H${x}`;
+  }
+  const to = places.get(step.name);
+  bend(to.x, to.y + HEIGHT / 2);
   const reached = step.state !== "waiting" && step.state !== "skipped";
   return h("path", { key: `${other}>${step.name}`, class: reached ? "edge reached" : "edge", d });
 }

@@ -43,8 +43,7 @@ export class OutputPreviews {
 
   #link(output, name) {
     if (this.#broken.has(output.href)) return h("span", { class: "file" }, base(name));
-    const isPage = /\.html?$/i.test(output.path);
-    const rest = isPage ? " report in a new tab, without scripts" : " in a new tab";
+    const rest = isPage(output) ? " report in a new tab, without scripts" : " in a new tab";
     return h("a", { class: "file", href: output.href, target: "_blank", rel: "noopener noreferrer" }, base(name), h("span", { class: "unseen" }, rest));
   }
 
@@ -55,7 +54,8 @@ export class OutputPreviews {
       return h("div", { class: "view", key: "image" }, h("img", { src: output.href, alt: `Picture ${base(name)}`, loading: "lazy", decoding: "async", onerror }));
     }
     if (/^(text\/plain|application\/json)/.test(output.media)) return this.#textView(output);
-    return null;
+    const [suffix] = /\.[a-z0-9]{1,5}$/i.exec(output.path) ?? [""];
+    return h("div", { class: "view page", key: "other" }, suffix || "file", h("span", { class: "under" }, isPage(output) ? "opens in a new tab, without scripts" : "to be downloaded"));
   }
 
   #textView(output) {
@@ -79,6 +79,10 @@ export class OutputPreviews {
     this.#broken.add(address);
     this.#changed();
   }
+}
+
+function isPage(output) {
+  return output.media.startsWith("text/html");
 }
 
 function shown(text, whole, media) {

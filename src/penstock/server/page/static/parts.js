@@ -47,11 +47,7 @@ export function table(label, columns, rows) {
 }
 
 function line(columns, row) {
-  const cells = columns.map((each) => {
-    const content = each.cell(row);
-    const shown = content !== null && content !== undefined && content !== "";
-    return h("td", { class: [each.num && "num", each.fill && "fill"].filter(Boolean).join(" ") || undefined, hidden: !shown && each.optional }, content);
-  });
+  const cells = columns.map((each) => h("td", { class: each.num ? "num" : each.fill ? "fill" : each.whole ? "whole" : undefined }, each.cell(row)));
   return h("tr", { key: row.key ?? row.id, class: row.fresh ? "row fresh" : "row" }, cells);
 }
 
@@ -67,7 +63,7 @@ export function runLink(run) {
 export const RUN_COLUMNS = [
   { title: "File", fill: true, cell: (run) => [runLink(run), run.error ? h("span", { class: "reason" }, visible(firstLine(run.error))) : null] },
   { title: "State", cell: (run) => state(run.phase) },
-  { title: "Workflow", cell: (run) => h("span", { title: run.workflow }, bare(run.workflow), h("span", { class: "under" }, `@${run.workflow.split("@")[1] ?? ""}`)) },
+  { title: "Workflow", whole: true, cell: (run) => h("span", { title: run.workflow }, bare(run.workflow), h("span", { class: "under" }, `@${run.workflow.split("@")[1] ?? ""}`)) },
   { title: "Began", num: true, cell: (run) => time(run.started) },
   { title: "Took", num: true, cell: (run) => (run.ended ? span(run.started, run.ended) : "") },
 ];
@@ -91,6 +87,11 @@ export function errorBox(text, title) {
 
 function lineVisible(line) {
   return line.split("\t").map(visible).join("\t");
+}
+
+/** Text of several lines, with what does not print made visible; to be shown where white space counts. */
+export function lines(text) {
+  return text.split("\n").map(lineVisible).join("\n");
 }
 
 /** Names and values below each other; empty ones are left out. */

@@ -53,9 +53,14 @@ export function duration(seconds) {
   if (seconds < 0.9995) return `${(seconds * 1000).toFixed(seconds < 0.00995 ? 1 : 0)} ms`;
   if (seconds < 59.95) return `${seconds.toFixed(1)} s`;
   const whole = Math.round(seconds);
-  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
-  if (whole < 172800) return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+  if (whole < 3600) return both(whole, 60, "min", 1, "s");
+  if (whole < 172800) return both(whole, 3600, "h", 60, "min");
   return `${Math.floor(whole / 86400)} days`;
+}
+
+function both(whole, large, largeUnit, small, smallUnit) {
+  const rest = Math.floor((whole % large) / small);
+  return `${Math.floor(whole / large)} ${largeUnit}${rest ? ` ${rest} ${smallUnit}` : ""}`;
 }
 
 /** How long something took; empty while it goes on. */

@@ -104,10 +104,10 @@ export class DeadLetter {
         sub: [h("span", { class: "mono" }, folder(name)), h("br", null), state(letter.state), " ", time(letter.at)],
         actions: isOpen ? [button("Replay", () => this.#replay(), { class: "primary" }), button("Drop…", () => this.#drop(), { class: "danger" })] : null,
       }),
-      h("div", { class: "panel", key: "reason" }, errorBox(letter.reason, "Why it could not be processed")),
       h(
         "div",
         { class: "stack", key: "rest" },
+        errorBox(letter.reason, "Why it could not be processed"),
         this.#editor(isOpen),
         panel(
           "About it",

@@ -2,7 +2,7 @@
 
 import { api, Problem } from "../api.js";
 import { h } from "../dom.js";
-import { empty, facts, field, head, panel, state, time } from "../parts.js";
+import { empty, facts, field, head, lines, panel, state, time } from "../parts.js";
 import { kind, plural, span, visible } from "../wording.js";
 
 export class Explain {
@@ -63,7 +63,7 @@ export class Explain {
   #answer() {
     const { told, file, event: entry, earlier, triggers, triggers_more: more } = this.#found;
     return [
-      panel("In short", { key: "short" }, h("div", { class: "pad told" }, told.map((words) => h("p", { key: words }, visible(words))))),
+      panel("In short", { key: "short" }, h("div", { class: "pad told" }, told.map((words) => h("p", { key: words }, lines(words))))),
       panel(
         "Triggers",
         { key: "triggers", aside: h("span", { class: "note" }, more ? `${plural(more, "more trigger")} not shown` : plural(triggers.length, "trigger")) },
@@ -105,13 +105,13 @@ function check(line, place) {
 }
 
 function sentence(words) {
-  const text = visible(words);
+  const text = lines(words);
   return `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
 }
 
 function eventPanel(entry, earlier) {
   const { event, offset, appended } = entry;
-  const others = earlier.map((each) => [h("a", { key: each, href: `/explain?event=${each}` }, String(each)), " "]);
+  const others = earlier.map((each, place) => [place ? ", " : "", h("a", { key: each, href: `/explain?event=${each}` }, `at ${each}`)]);
   return panel(
     "The event",
     { key: "event" },
@@ -121,7 +121,7 @@ function eventPanel(entry, earlier) {
       ["The storage’s time", event.time && time(event.time)],
       ["Id", h("code", null, visible(event.id))],
       ["Caused by", event.cause && h("a", { href: `/runs/${encodeURIComponent(event.cause)}` }, "the work of a run")],
-      ["Earlier events about it", others.length ? others : null],
+      ["Other events about it", others.length ? others : null],
     ]),
     h("details", null, h("summary", { class: "more note" }, "The event in JSON"), h("pre", { class: "log", tabindex: "0", role: "group", "aria-label": "The event in JSON" }, JSON.stringify(event, null, 2))),
   );

@@ -117,9 +117,9 @@ export class Functions {
   #list() {
     const columns = [
       { title: "Function", fill: true, cell: (each) => [h("strong", null, each.name), each.summary && h("span", { class: "under block" }, each.summary)] },
-      { title: "Version", num: true, cell: (each) => each.version },
+      { title: "Version", num: true, cell: (each) => `v${each.version}` },
       { title: "Used by", cell: (each) => this.#users(each) },
-      { title: "Limits", cell: (each) => `${duration(each.limits.timeout_s)}, ${size(each.limits.memory_bytes)}` },
+      { title: "Limits", whole: true, cell: (each) => `${duration(each.limits.timeout_s)}, ${size(each.limits.memory_bytes)}` },
       { title: "Deployed", num: true, cell: (each) => time(each.deployed) },
       { name: "Versions", num: true, cell: (each) => button(this.#open.has(each.name) ? "Less" : "More", () => this.#toggle(each.name), { class: "small", "aria-expanded": String(this.#open.has(each.name)), "aria-label": `Versions of ${each.name}` }) },
     ];
@@ -187,11 +187,21 @@ function strip(ended) {
 
 const WORDS = { exact: "is", prefix: "begins with", suffix: "ends with", glob: "is like", path: "is like" };
 
+/** Several filters of which one is enough; what they have in common at the beginning is said once. */
+function either(filters) {
+  const parts = filters.map((each) => clauses(each).join(" and "));
+  const beginning = /^\S+ is /.exec(parts[0])?.[0];
+  if (!beginning || !parts.every((each) => each.startsWith(beginning))) return parts.join(" or ");
+  return beginning + parts.map((each) => each.slice(beginning.length)).join(" or ");
+}
+
 /** A filter in words, a line for each clause. */
 export function clauses(filter) {
   const found = [];
   for (const [dialect, value] of Object.entries(filter ?? {})) {
     if (dialect === "all" && Array.isArray(value)) found.push(...value.flatMap(clauses));
+    else if (dialect === "any" && Array.isArray(value)) found.push(either(value));
+    else if (dialect === "not") found.push(`not ${clauses(value).join(" and ")}`);
     else if (dialect === "sql" || dialect === "cesql") found.push(visible(String(value)));
     else if (WORDS[dialect] && value && typeof value === "object") for (const [name, text] of Object.entries(value)) found.push(`${name} ${WORDS[dialect]} ${visible(typeof text === "string" ? text : JSON.stringify(text))}`);
     else found.push(visible(`${dialect} ${JSON.stringify(value)}`));

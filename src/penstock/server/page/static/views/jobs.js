@@ -6,13 +6,17 @@ import { empty, firstLine, head, panel, state, table, time } from "../parts.js";
 import { bare, count, short, span, visible } from "../wording.js";
 
 const PAGE = 200;
+const RUNS = 1000;
 
 export class Jobs {
   title = "Jobs";
   #jobs = [];
+  #files = new Map();
 
   async load() {
-    this.#jobs = await api.jobs({ limit: PAGE });
+    const [jobs, page] = await Promise.all([api.jobs({ limit: PAGE }), api.runs({ limit: RUNS })]);
+    this.#jobs = jobs;
+    this.#files = new Map(page.runs.map((run) => [run.id, run.path]));
   }
 
   hear(message) {
@@ -30,9 +34,9 @@ export class Jobs {
       ["Runs waiting for a place", engine?.runs.waiting],
     ];
     const columns = [
-      { title: "Job", fill: true, cell: jobLink },
+      { title: "Job", fill: true, cell: (job) => jobLink(job, this.#files.get(job.run) ?? "") },
       { title: "State", cell: (job) => state(job.state) },
-      { title: "Function", cell: (job) => h("span", { title: job.function }, bare(job.function)) },
+      { title: "Function", whole: true, cell: (job) => h("span", { title: job.function }, bare(job.function)) },
       { title: "Run", cell: (job) => h("code", null, short(job.run)) },
       { title: "Began", num: true, cell: (job) => time(job.started) },
       { title: "Took", num: true, cell: (job) => span(job.started, job.ended) },
@@ -52,11 +56,12 @@ export class Jobs {
   }
 }
 
-function jobLink(job) {
+function jobLink(job, file) {
   const which = job.item >= 0 ? `, item ${job.item}` : "";
   const tries = job.attempt > 1 ? `, try ${job.attempt}` : "";
   return [
     h("a", { class: "file", "data-row": true, href: `/runs/${encodeURIComponent(job.run)}?step=${encodeURIComponent(job.step)}` }, `${job.step}${which}${tries}`),
+    file ? h("span", { class: "under" }, visible(file)) : null,
     job.error ? h("span", { class: "reason" }, visible(firstLine(job.error))) : null,
   ];
 }

@@ -109,8 +109,8 @@ export class Overview {
       "div",
       { class: "figures", role: "group", "aria-label": "Figures" },
       figure("Runs under way", count(runs?.active), { href: "/runs?state=running", colour: runs?.active && "busy" }),
-      figure("Runs waiting for a place", count(runs?.waiting)),
-      figure("Calls and jobs in flight", count(status?.engine?.in_flight), { href: "/jobs" }),
+      figure("Runs waiting", count(runs?.waiting)),
+      figure("Calls in flight", count(status?.engine?.in_flight), { href: "/jobs" }),
       figure("Open dead letters", count(dead), { href: "/dead-letters", colour: dead && "bad" }),
       h(
         "div",

@@ -86,10 +86,10 @@ export class Run {
         sub: [h("span", { class: "mono" }, folder(name)), h("br", null), parts],
         actions: this.#actions(),
       }),
-      run.error ? h("div", { class: "panel", key: "error" }, errorBox(run.error, run.phase === "failed" ? "Why it failed" : "")) : null,
       h(
         "div",
         { class: "stack" },
+        run.error ? errorBox(run.error, run.phase === "failed" ? "Why it failed" : "") : null,
         this.#drawing(),
         h(
           "div",
@@ -137,7 +137,7 @@ export class Run {
       `Step ${step.name}`,
       { aside: state(step.phase) },
       facts(lines),
-      step.error ? errorBox(step.error) : null,
+      step.error && !this.#shown.run.error.includes(step.error) ? errorBox(step.error) : null,
       map && Object.keys(map.errors).length ? itemErrors(map.errors) : null,
       step.attempts.length ? this.#attempts(step) : null,
       step.attempts.length ? this.#printed() : null,
@@ -150,7 +150,7 @@ export class Run {
     const columns = [
       { title: "Try", cell: (row) => (row.item < 0 ? row.attempt : `item ${row.item}, try ${row.attempt}`) },
       { title: "State", cell: (row) => state(row.phase) },
-      { title: "Ran", cell: (row) => (row.place === "pool" || !row.place ? "warm worker" : `batch: ${visible(row.place)}`) },
+      { title: "Ran", whole: true, cell: (row) => (row.place === "pool" || !row.place ? "warm worker" : `batch: ${visible(row.place)}`) },
       { title: "Began", num: true, cell: (row) => time(row.started) },
       { title: "Took", num: true, cell: (row) => span(row.started, row.ended) },
       { name: "Log", num: true, cell: (row) => this.#logButton(row, tried) },
