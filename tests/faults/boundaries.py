@@ -16,7 +16,7 @@ from penstock.log.embedded import EmbeddedLog
 from penstock.server.serve import main
 from penstock.server.settings import load, places
 from penstock.state.embedded import EmbeddedState
-from penstock.storage import publish
+from penstock.storage import moves, publish
 
 BOUNDARIES: dict[str, tuple[Any, str, str]] = {
     "before-append": (EmbeddedLog, "_write_whole", "before"),
@@ -24,11 +24,11 @@ BOUNDARIES: dict[str, tuple[Any, str, str]] = {
     "after-sync": (EmbeddedLog, "_sync_here", "after"),
     "before-cursor": (EmbeddedState, "_write", "before"),
     "after-cursor": (EmbeddedState, "_write", "after"),
-    "before-intent": (publish, "_collect", "before"),
-    "after-collect": (publish, "_collect", "after"),
-    "before-move": (publish, "_move_all", "before"),
-    "in-move": (publish, "_sync_folder", "before"),
-    "after-move": (publish, "_move_all", "after"),
+    "before-intent": (publish, "collect", "before"),
+    "after-collect": (publish, "collect", "after"),
+    "before-move": (publish, "move_all", "before"),
+    "in-move": (moves, "sync_names", "before"),
+    "after-move": (publish, "move_all", "after"),
     "before-done": (publish.Publisher, "settle", "before"),
     "after-done": (publish.Publisher, "settle", "after"),
 }

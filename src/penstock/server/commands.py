@@ -422,6 +422,7 @@ class Commands:
             "triggers": len(parts.registry.triggers),
             "storages": [{"name": s.name, "folder": s.folder} for s in parts.settings.storages],
             "troubles": self._engine.troubles
+            | parts.publisher.troubles
             | ({"state": parts.checkpoint.trouble} if parts.checkpoint.trouble else {}),
         }
 

@@ -15,7 +15,7 @@ from typing import Any
 from penstock.core.errors import Broken, PenstockError, Refused, Unavailable
 from penstock.core.lifecycle import TriggerChange
 from penstock.core.ports import Source
-from penstock.core.rows import CursorRow
+from penstock.core.rows import CursorRow, Intent
 from penstock.functions.environment import restore
 from penstock.server.backfill import Backfill
 from penstock.server.housekeeping import tidy
@@ -24,6 +24,8 @@ from penstock.server.pump import READER
 
 logger = logging.getLogger("penstock.engine")
 REPLAY_BATCH = 1000
+FINISH_S = 5.0
+"""How long a start waits for publications that a crash interrupted, in seconds; then they go on behind it."""
 
 
 class Engine:
@@ -115,20 +117,27 @@ class Engine:
 
     async def _finish_publications(self) -> frozenset[tuple[str, str, int, int]]:
         """Finish what a crash interrupted; return the attempts whose end was not on the log yet."""
-        answered = set()
+        answered, work = set(), []
         for intent in self.parts.publisher.unfinished():
             run, step, item, attempt = intent.key.rsplit("/", 3)
             key = (run, step, int(item), int(attempt))
-            try:
-                if self.parts.keeper.is_unanswered(*key):
-                    await self.parts.dispatcher.recover(intent)
-                    answered.add(key)
-                else:
-                    await self.parts.publisher.finish(intent)
-                    self.parts.publisher.settle(intent.key)
-            except PenstockError as error:
-                logger.error("a publication cannot be finished: %s", error)
+            is_unanswered = self.parts.keeper.is_unanswered(*key)
+            if is_unanswered:
+                answered.add(key)
+            work.append(self._spawn("publication", self._finish(intent, is_unanswered)))
+        if work:
+            await asyncio.wait(work, timeout=FINISH_S)
         return frozenset(answered)
+
+    async def _finish(self, intent: Intent, is_unanswered: bool) -> None:
+        try:
+            if is_unanswered:
+                await self.parts.dispatcher.recover(intent)
+            else:
+                await self.parts.publisher.finish(intent)
+                self.parts.publisher.settle(intent.key)
+        except PenstockError as error:
+            logger.error("a publication cannot be finished: %s", error)
 
     async def _run_source(self, source: Source) -> None:
         while not self.stopping.is_set():
@@ -167,10 +176,11 @@ class Engine:
         """Run something beside the rest; its failure is logged."""
         self._spawn(name, work)
 
-    def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

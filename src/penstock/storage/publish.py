@@ -6,35 +6,44 @@
 4. The result event is appended; then the intent is done.
 
 After a crash ``unfinished`` gives the intents of step 2 that did not reach step 4; ``finish`` does 3 again.
+
+While the disk is full or away, a publication waits where it is and tries again by itself; ``troubles`` says
+so. What only a person can repair (permissions, a file where a folder should be) is found before step 2 and
+fails the attempt. Within the outputs of one content a path has one maker: workflow, step and item.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import shutil
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from time import time_ns
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 
-from penstock.core.errors import Conflict, Invalid, Superseded, Unavailable
-from penstock.core.event import NEW_CONTENT, Event, FileRecord, file_record, path_of
+from penstock.core.errors import Conflict, Invalid, PenstockError, Superseded, Unavailable
+from penstock.core.event import NEW_CONTENT, Event, file_record, path_of
 from penstock.core.ports import Publication
 from penstock.core.rows import Intent, OutputRow, Row
 from penstock.core.template import render
+from penstock.storage.moves import PRIVATE, attempt_folder, collect, move_all, moves_of, stale
 
-PRIVATE = ".penstock"
-"""Folder in a storage's root that holds attempts; sources leave it out."""
+__all__ = ["PRIVATE", "Publisher"]
+
 STORAGE_SOURCE = "/storages/"
 FRESH_MAX = 10_000
 """Published files remembered until their source has seen them; beyond, state is asked."""
 FRESH_MARGIN_NS = 60 * 10**9
-
-Moves = list[tuple[bytes, bytes]]
-_moves = msgspec.msgpack.Decoder(Moves)
+AGAIN_S, AGAIN_S_MAX = 1.0, 30.0
+"""First and longest wait before a publication is tried again, in seconds."""
+logger = logging.getLogger("penstock.publish")
+T = TypeVar("T")
 
 
 class IntentStore(Protocol):
@@ -60,26 +69,42 @@ class Publisher:
         roots: Storage name to its root folder.
         store: State.
         durable: Returns once everything staged so far is on disk.
+        again_s: First wait before a publication is tried again, in seconds; it doubles.
+
+    Attributes:
+        troubles: Place to words, for each that publications wait for.
     """
 
     def __init__(
-        self, roots: Mapping[str, bytes], store: IntentStore, durable: Callable[[], Awaitable[None]]
+        self,
+        roots: Mapping[str, bytes],
+        store: IntentStore,
+        durable: Callable[[], Awaitable[None]],
+        again_s: float = AGAIN_S,
     ) -> None:
         self._roots = dict(roots)
         self._store = store
         self._durable = durable
+        self._again_s = again_s
+        self.troubles: dict[str, str] = {}
         self._fresh: dict[bytes, OutputRow] = {}
         self._since_ns = time_ns()
         self._busy: dict[bytes, asyncio.Future[None]] = {}
 
-    async def publish(self, publication: Publication) -> tuple[str, ...]:
-        """Make the files visible and return their paths as text.
+    async def publish(
+        self, publication: Publication, wanted: Callable[[], bool] = lambda: True
+    ) -> tuple[str, ...]:
+        """Make the files visible and return their paths as text; while the disk is full, wait.
+
+        Args:
+            publication: What, and where to.
+            wanted: Asked as long as nothing is visible; when it is not any more, nothing will be.
 
         Raises:
-            Superseded: The input changed meanwhile, or newer content was published already.
-            Conflict: A path holds something that is not an output of the same input.
+            Superseded: The input changed meanwhile, newer content was published already, or it is not wanted.
+            Conflict: A path holds something that is not an output of the same input and maker.
+            Forbidden: The place cannot be written to.
             Invalid: The template does not fit, or there is no storage to publish to.
-            Unavailable: The disk is full or away.
         """
         root = self._root(publication.event)
         targets = [self._target(publication, root, name) for name in publication.files]
@@ -87,41 +112,88 @@ class Publisher:
             raise Invalid(
                 f"the template {publication.template!r} gives two outputs one path; put {{name}} into it"
             )
+        async with self._alone(targets):
+            try:
+                intent = await self._prepare(publication, root, targets, wanted)
+            except PenstockError:
+                await _in_thread(shutil.rmtree, attempt_folder(publication.key, root), True)
+                raise
+            self._store.put(intent, *(self._output(publication, *move) for move in moves_of(intent)))
+            await self._durable()
+            return await self._finish(intent)
+
+    @asynccontextmanager
+    async def _alone(self, targets: list[bytes]) -> AsyncIterator[None]:
+        """Let nobody else publish to these paths."""
         while busy := [self._busy[target] for target in targets if target in self._busy]:
             await asyncio.wait(busy)
         done = asyncio.get_running_loop().create_future()
         self._busy.update(dict.fromkeys(targets, done))
         try:
-            return await self._publish_to(publication, root, targets)
+            yield
         finally:
             for target in targets:
                 del self._busy[target]
             done.set_result(None)
 
-    async def _publish_to(
-        self, publication: Publication, root: bytes, targets: list[bytes]
-    ) -> tuple[str, ...]:
-        for target in targets:
-            self._may_replace(publication, target)
-        loop = asyncio.get_running_loop()
-        moves = await loop.run_in_executor(None, _collect, publication, root, targets)
-        intent = Intent(
+    async def _prepare(
+        self, publication: Publication, root: bytes, targets: list[bytes], wanted: Callable[[], bool]
+    ) -> Intent:
+        """Bring the files to the storage and return what is to be done with them."""
+
+        def check() -> None:
+            if not wanted():
+                raise Superseded("the run ended before its outputs were published")
+            for target in targets:
+                self._may_replace(publication, target)
+
+        check()
+        moves = await self._patiently(root, partial(collect, publication, root, targets), check)
+        check()  # bringing large files takes its time
+        return Intent(
             key=publication.key,
             run=publication.run,
             tenant=publication.tenant,
             moves=msgspec.msgpack.encode(moves),
             answer=publication.answer,
         )
-        self._store.put(intent, *(self._output(publication, *move) for move in moves))
-        await self._durable()
-        return await self.finish(intent)
 
     async def finish(self, intent: Intent) -> tuple[str, ...]:
-        """Do (or do again) an intent's moves and return the published paths."""
-        moves = _moves.decode(intent.moves)
+        """Do (or do again) an intent's moves and return the published paths; while the disk is away, wait.
+
+        Raises:
+            Failed: The files are not there any more.
+        """
+        async with self._alone([target for _, target in moves_of(intent)]):
+            return await self._finish(intent)
+
+    async def _finish(self, intent: Intent) -> tuple[str, ...]:
+        moves = moves_of(intent)
         self._remember([self._store.output(target) for _, target in moves])
-        await asyncio.get_running_loop().run_in_executor(None, _move_all, moves)
+        if moves:
+            roots = self._roots.values()
+            root = next((root for root in roots if moves[0][0].startswith(attempt_folder("", root))), b"/")
+            await self._patiently(root, partial(move_all, root, moves))
         return tuple(target.decode("utf-8", "replace") for _, target in moves)
+
+    async def _patiently(
+        self, root: bytes, work: Callable[[], T], check: Callable[[], None] = lambda: None
+    ) -> T:
+        """Do blocking ``work`` in a thread; while it is ``Unavailable``, wait, ``check`` and do it again."""
+        place, wait_s = f"outputs in {root.decode('utf-8', 'replace')}", self._again_s
+        while True:
+            try:
+                result = await _in_thread(work)
+            except Unavailable as error:
+                if place not in self.troubles:
+                    logger.warning("%s", error)
+                self.troubles[place] = str(error)
+            else:
+                self.troubles.pop(place, None)
+                return result
+            await asyncio.sleep(wait_s)
+            wait_s = min(2 * wait_s, AGAIN_S_MAX)
+            check()
 
     def settle(self, key: str) -> None:
         """Mark an intent as done; call it when its event is on the log."""
@@ -163,15 +235,11 @@ class Publisher:
 
     def stale(self, event: Event) -> str | None:
         """Say in words whether the content that the event tells of is no longer there; else None."""
-        return _stale(event) if self._storage(event) is not None else None
+        return stale(event) if self._storage(event) is not None else None
 
     def clean(self) -> int:
         """Remove attempts' folders that no intent needs; return how many. For the start only."""
-        needed = {
-            os.path.dirname(source)
-            for intent in self.unfinished()
-            for source, _ in _moves.decode(intent.moves)
-        }
+        needed = {os.path.dirname(source) for intent in self.unfinished() for source, _ in moves_of(intent)}
         count = 0
         for root in self._roots.values():
             attempts = os.path.join(root, PRIVATE.encode(), b"attempts")
@@ -221,6 +289,12 @@ class Publisher:
             )
         if output.subject == publication.event.subject and output.offset > publication.offset:
             raise Superseded(f"{shown} was already published from newer content of the same file")
+        made, makes = _maker(output.workflow, output.step, output.item), _maker_of(publication)
+        if output.event_id == publication.event.id and made != makes and os.path.lexists(target):
+            raise Conflict(
+                f"{shown} was published by {made}, and now {makes} would replace it. Give one of them "
+                "another output name, or another template of the outputs"
+            )
 
     def _output(self, publication: Publication, source: bytes, target: bytes) -> OutputRow:
         return OutputRow(
@@ -233,29 +307,28 @@ class Publisher:
             depth=publication.depth,
             inode=os.lstat(source).st_ino,
             published_ns=time_ns(),
+            event_id=publication.event.id,
+            step=_step_and_item(publication.key)[0],
+            item=_step_and_item(publication.key)[1],
         )
 
 
-def _collect(publication: Publication, root: bytes, targets: list[bytes]) -> Moves:
-    """Check the input, and move the files to the attempt's folder (blocking)."""
-    why = _stale(publication.event)
-    if why is not None and os.path.lexists(path_of(publication.event.subject or "")):
-        raise Superseded(why)  # what was moved or deleted meanwhile was read whole, and its result stands
-    attempt = publication.key.replace("/", "-").encode()
-    folder = os.path.join(root, PRIVATE.encode(), b"attempts", attempt)
-    try:
-        moves = []
-        for name, target in zip(publication.files, targets, strict=True):
-            source = os.path.join(os.fsencode(publication.folder), os.fsencode(name))
-            kept = os.path.join(folder, os.fsencode(name))
-            os.makedirs(os.path.dirname(kept), exist_ok=True)
-            _bring(source, kept)
-            moves.append((kept, target))
-    except OSError as error:
-        raise Unavailable(
-            f"outputs cannot be kept in {folder.decode(errors='replace')}: {error}", retry_after_s=5.0
-        ) from error
-    return moves
+async def _in_thread(work: Callable[..., T], *args: object) -> T:
+    return await asyncio.get_running_loop().run_in_executor(None, work, *args)
+
+
+def _step_and_item(key: str) -> tuple[str, int]:
+    _, step, item, _ = key.rsplit("/", 3)
+    return step, int(item)
+
+
+def _maker(workflow: str, step: str, item: int) -> str:
+    place = f" (item {item} of its list)" if item >= 0 else ""
+    return f"step {step!r}{place} of workflow {workflow.rsplit('@', 1)[0]!r}"
+
+
+def _maker_of(publication: Publication) -> str:
+    return _maker(publication.workflow, *_step_and_item(publication.key))
 
 
 def _generation(event: Event) -> int:
@@ -263,67 +336,3 @@ def _generation(event: Event) -> int:
     if event.type not in NEW_CONTENT:
         return 1
     return file_record(event).generation or 1
-
-
-def _stale(event: Event) -> str | None:
-    """Say whether the content that the event tells of is no longer there."""
-    if event.type not in NEW_CONTENT or event.subject is None:
-        return None
-    record: FileRecord = file_record(event)
-    try:
-        stat = os.lstat(path_of(event.subject))
-    except OSError:
-        return f"{record.path} was moved or deleted before it could be worked on"
-    if record.inode is None or record.mtime_ns is None:
-        return None
-    if (stat.st_ino, stat.st_mtime_ns, stat.st_size) == (record.inode, record.mtime_ns, record.size):
-        return None
-    return f"{record.path} has changed since the event; the newer content has its own event and run"
-
-
-def _bring(source: bytes, target: bytes) -> None:
-    try:
-        os.rename(source, target)
-    except OSError:
-        shutil.copyfile(source, target, follow_symlinks=False)
-        os.unlink(source)
-    handle = os.open(target, os.O_RDONLY | os.O_NOFOLLOW)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _move_all(moves: Moves) -> None:
-    """Rename each file to its place; one that is already there was moved before (blocking)."""
-    try:
-        for source, target in moves:
-            os.makedirs(os.path.dirname(target), exist_ok=True)
-            try:
-                os.replace(source, target)
-            except FileNotFoundError:
-                if not os.path.lexists(target):
-                    raise
-        for folder in {os.path.dirname(target) for _, target in moves}:
-            _sync_folder(folder)
-        for source, _ in moves:
-            _remove_empty(os.path.dirname(source))
-    except OSError as error:
-        raise Unavailable(f"outputs cannot be moved into place: {error}", retry_after_s=5.0) from error
-
-
-def _sync_folder(folder: bytes) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _remove_empty(folder: bytes) -> None:
-    while os.path.basename(folder) != b"attempts":
-        try:
-            os.rmdir(folder)
-        except OSError:
-            return
-        folder = os.path.dirname(folder)

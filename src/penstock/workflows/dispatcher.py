@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from penstock.core import lifecycle
-from penstock.core.errors import PenstockError, Superseded, Unavailable
+from penstock.core.errors import Failed, PenstockError, Superseded, Unavailable
 from penstock.core.event import Event, encode, path_members, rfc3339
 from penstock.core.function import Function
 from penstock.core.job import ENDED, Job, JobNotice, JobState
@@ -39,13 +39,14 @@ _JOB_EVENTS = {JobState.RUNNING: lifecycle.JOB_STARTED, JobState.EVICTED: lifecy
 class Publisher(Protocol):
     """Makes outputs visible; see ``storage.publish``."""
 
-    async def publish(self, publication: Publication) -> tuple[str, ...]:
-        """Return the published paths.
+    async def publish(
+        self, publication: Publication, wanted: Callable[[], bool] = lambda: True
+    ) -> tuple[str, ...]:
+        """Return the published paths; while the storage is full or away, wait.
 
         Raises:
-            Superseded: The input changed meanwhile; nothing was published.
-            Refused: A path belongs to another input, or leads out of the storage.
-            Unavailable: Not now; nothing or only a part is visible, the intent stands.
+            Superseded: The input changed meanwhile, or it is not ``wanted`` any more; nothing was published.
+            Refused: A path belongs to another input or maker, cannot be written, or leads out of the storage.
         """
 
     async def finish(self, intent: Intent) -> tuple[str, ...]:
@@ -294,15 +295,18 @@ class Dispatcher:
             if not _current(flight):
                 self._publisher.discard(answer.scratch, answer.files)
                 return
-            outputs = await self._publisher.publish(publication)
+            outputs = await self._publisher.publish(publication, lambda: _current(flight))
         except Superseded as error:
             self._publisher.discard(answer.scratch, answer.files)
+            if not _current(flight):
+                return
             self._supersede(run, str(error))
             self._tell(flight, _with_error(answer, str(error), retryable=False), ())
             return
         except PenstockError as error:
             self._publisher.discard(answer.scratch, answer.files)
             self._tell(flight, _with_error(answer, str(error), isinstance(error, Unavailable)), ())
+            self._publisher.settle(answer.key)
             return
         finally:
             self._runtime.release(answer)
@@ -324,10 +328,15 @@ class Dispatcher:
 
     async def recover(self, intent: Intent) -> None:
         """Finish a publication that a crash interrupted, and tell the log."""
-        end = msgspec.json.decode(intent.answer, type=StepEnd)
-        outputs = await self._publisher.finish(intent)
-        end = msgspec.structs.replace(end, outputs=outputs)
-        self._emit(lifecycle.step_event(lifecycle.STEP_SUCCEEDED, end, 1, end.run))
+        end, kind = msgspec.json.decode(intent.answer, type=StepEnd), lifecycle.STEP_SUCCEEDED
+        try:
+            end = msgspec.structs.replace(end, outputs=await self._publisher.finish(intent))
+        except Failed as error:
+            end, kind = (
+                msgspec.structs.replace(end, error=str(error), result=Raw(b"null")),
+                lifecycle.STEP_FAILED,
+            )
+        self._emit(lifecycle.step_event(kind, end, 1, end.run))
         self._publisher.settle(intent.key)
 
     @staticmethod
