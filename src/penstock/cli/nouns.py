@@ -14,6 +14,7 @@ class Noun(rich_click.RichGroup):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put in the verb if there is none."""
-        if not args or (args[0].startswith("-") and args[0] not in _HELP):
+        taken_for_granted = not args or (args[0].startswith("-") and args[0] not in _HELP)
+        if taken_for_granted and not ctx.resilient_parsing:  # which is completion: it offers the verbs
             args = [DEFAULT, *args]
         return super().parse_args(ctx, args)

@@ -83,7 +83,9 @@ class Client:
         command += ["--home", os.fspath(self._home)] if self._home else []
         ended = subprocess.run(command, capture_output=True, text=True, check=False)
         if ended.returncode:
-            raise _by_code(ended.returncode)(ended.stderr.strip().removeprefix("penstock: "))
+            # What went before the error are lines of progress.
+            said = f"\n{ended.stderr.strip()}".rpartition("\npenstock: ")[2]
+            raise _by_code(ended.returncode)(said)
         return dict(json.loads(ended.stdout))
 
     def submit(self, deployment: JSON, *, existing: bool = False, dry_run: bool = False) -> JSON:

@@ -22,17 +22,19 @@ STA_UNSYNC = 0x40
 
 def findings() -> list[Finding]:
     """Return what there is to say about the machine."""
-    return [_python(), _sqlite(), _clock(), _open_files()]
+    return [python(), sqlite(), _clock(), _open_files()]
 
 
-def _python(version: tuple[int, ...] = sys.version_info[:3]) -> Finding:
+def python(version: tuple[int, ...] = sys.version_info[:3]) -> Finding:
+    """Return what there is to say about a version of Python."""
     words = f"Python {'.'.join(map(str, version))}, Linux {platform.release()}, {platform.machine()}"
     if version < PYTHON_LEAST:
         return Finding("python", FAILS, words, "install Python 3.11 or newer: sudo apt install python3")
     return Finding("python", HOLDS, words)
 
 
-def _sqlite(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> Finding:
+def sqlite(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> Finding:
+    """Return what there is to say about a version of SQLite."""
     words = f"SQLite {'.'.join(map(str, version))}"
     if version < SQLITE_LEAST:
         return Finding("sqlite", FAILS, words, "Penstock needs 3.35 or newer; install a newer Python")
