@@ -1,8 +1,9 @@
 """The engine's door for commands: a Unix socket with mode 0600, one JSON object per frame.
 
 A frame is its length (u32, little-endian) and that many bytes. ``{"id", "do", "with"}`` asks;
-``{"id", "result"}`` or ``{"id", "error"}`` answers. ``{"end": offset}`` is pushed to those who asked
-to ``follow``, whenever more of the log is durable.
+``{"id", "result"}`` or ``{"id", "error"}`` answers. ``{"end", "state"}`` is pushed to those who asked to
+``follow``: the offsets up to which the log is durable, and up to which others can read in the state what
+it led to.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ class Channel:
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._end = 0
+        self._state = 0
         self._scheduled = False
 
     async def open(self) -> None:
@@ -84,17 +86,29 @@ class Channel:
     def durable_to(self, end: int) -> None:
         """Tell followers, once per turn of the loop, that the log is durable up to ``end``."""
         self._end = end
+        self._schedule()
+
+    def committed_to(self, offset: int) -> None:
+        """Tell followers, too, that state has what the log up to ``offset`` led to."""
+        if offset > self._state:
+            self._state = offset
+            self._schedule()
+
+    def _schedule(self) -> None:
         if self._followers and not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._push)
 
     def _push(self) -> None:
         self._scheduled = False
-        frame = _frame({"end": self._end})
+        frame = self._news()
         for writer in list(self._followers):
             writer.write(frame)
             if writer.transport.get_write_buffer_size() > FOLLOWER_BYTES_MAX:
                 writer.close()
+
+    def _news(self) -> bytes:
+        return _frame({"end": self._end, "state": self._state})
 
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
@@ -106,7 +120,7 @@ class Channel:
                 ask = _ask.decode(await reader.readexactly(size))
                 if ask.do == "follow":
                     self._followers.add(writer)
-                    writer.write(_frame({"end": self._end}))
+                    writer.write(self._news())
                     continue
                 task = asyncio.get_running_loop().create_task(self._answer(ask, writer))
                 self._tasks.add(task)
@@ -157,10 +171,16 @@ def _problem(error: PenstockError) -> Problem:
 class ChannelClient:
     """The other side of the channel, for the API process and for tools."""
 
-    def __init__(self, path: Path, ended: Callable[[int], None] | None = None) -> None:
-        """Connect later to ``path``; ``ended`` is called with pushed ends of the log."""
+    def __init__(
+        self,
+        path: Path,
+        ended: Callable[[int], None] | None = None,
+        committed: Callable[[int], None] = lambda _offset: None,
+    ) -> None:
+        """Connect later to ``path``; ``ended`` and ``committed`` are called with what is pushed."""
         self.path = path
         self._ended = ended
+        self._committed = committed
         self._waiting: dict[int, asyncio.Future[bytes]] = {}
         self._writer: asyncio.StreamWriter | None = None
         self._task: asyncio.Task[None] | None = None
@@ -214,6 +234,7 @@ class ChannelClient:
         if "end" in head:
             if self._ended is not None:
                 self._ended(msgspec.json.decode(head["end"], type=int))
+                self._committed(msgspec.json.decode(head["state"], type=int))
             return
         future = self._waiting.pop(msgspec.json.decode(head["id"], type=int), None)
         if future is not None and not future.done():

@@ -46,6 +46,12 @@ class Checkpoint:
         self._waiting: list[asyncio.Future[None]] = []
         self._served: list[asyncio.Future[None]] = []
         self.trouble: str | None = None
+        self._position: Callable[[], int] = lambda: 0
+        self._committed: Callable[[int], None] = lambda _position: None
+
+    def report(self, position: Callable[[], int], committed: Callable[[int], None]) -> None:
+        """Have ``committed`` called after each commit, with what ``position`` said just before it."""
+        self._position, self._committed = position, committed
 
     def touch(self) -> None:
         """Say that rows were staged."""
@@ -76,12 +82,14 @@ class Checkpoint:
         while True:
             try:
                 self._stage()
+                position = self._position()
                 await self._state.commit(self._log.sync)
                 break
             except Unavailable as error:
                 self.trouble = str(error)
                 await asyncio.sleep(error.retry_after_s)
         self.trouble = None
+        self._committed(position)
         for future in self._served:
             if not future.done():
                 future.set_result(None)

@@ -29,6 +29,8 @@ from penstock.workflows.registry import Registry
 
 READER = "pump"
 STORAGES = "/storages/"
+WISHES = frozenset({lifecycle.RUN_REQUESTED, lifecycle.RUN_CANCEL_REQUESTED})
+"""No trigger sees these: a wish carries the subject of the event that it is about."""
 
 
 class Pump:
@@ -110,6 +112,8 @@ class Pump:
                 self._ledger.folded(row)
         else:
             self._state.put(Seen(event.source, event.id, record.offset))
+        if event.type in WISHES:
+            return
         for match in self._triggers.decide(record):
             self._decided(match, record)
 

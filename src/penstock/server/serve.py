@@ -60,12 +60,16 @@ async def _serve(
 
     engine = build(settings, places, synced, group)
     channel = Channel(places.runtime / "engine.sock", Commands(engine).handle)
+    pump = engine.parts.pump
+    engine.parts.checkpoint.report(lambda: pump.folded, channel.committed_to)
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, engine.stopping.set)
     try:
         await channel.open()
         await engine.start()
         channel.durable_to(engine.parts.log.durable_end)
+        await engine.parts.checkpoint.durable()
+        channel.committed_to(pump.folded)
         if api:
             engine.spawn("api", _keep_api(places, engine.stopping))
         gc.collect()

@@ -40,9 +40,10 @@ class Installation:
         if not self.places.config.exists():
             write_storage(self.places.config, StorageSettings(name="local", folder=str(self.files)))
 
-    def start(self, *, prefix: tuple[str, ...] = ()) -> None:
-        """Start the engine; ``prefix`` is put before its command line (a tracer, say)."""
-        command = [*prefix, sys.executable, "-m", "penstock.server", "--home", str(self.home), "--no-api"]
+    def start(self, *, prefix: tuple[str, ...] = (), api: bool = False) -> None:
+        """Start the engine, with the API if wanted; ``prefix`` goes before its command line (a tracer, say)."""
+        command = [*prefix, sys.executable, "-m", "penstock.server", "--home", str(self.home)]
+        command += [] if api else ["--no-api"]
         log = open(self.home / "engine.log", "ab")  # noqa: SIM115 - the child keeps it
         environment = {**os.environ, **self.environment}
         self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)

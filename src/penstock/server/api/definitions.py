@@ -24,8 +24,8 @@ from penstock.server.api.shapes import (
     Text,
     TriggerView,
     WorkflowView,
-    when,
 )
+from penstock.server.api.times import when
 from penstock.workflows.deployment import Deployment
 
 

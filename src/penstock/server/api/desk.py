@@ -51,6 +51,7 @@ class Desk:
             tenant=self.tenant,
             principal=self.principal,
             rose=self.tail.rose,
+            committed=self.tail.committed,
             changed=self._engine_changed,
         )
         self.streams: set[asyncio.Task[Any]] = set()

@@ -18,6 +18,7 @@ from penstock.core.errors import Invalid, NotFound
 from penstock.core.event import FILE_CREATED, Event, FileRecord, json_data, path_members, path_of, subject_of
 from penstock.core.filter import View, explain, parse
 from penstock.core.rows import Decision, Outcome
+from penstock.core.snapshot import restore
 from penstock.core.workflow import Trigger
 from penstock.server.api.definitions import active_triggers
 from penstock.server.api.desk import Desk
@@ -25,7 +26,7 @@ from penstock.server.api.history import Entry
 from penstock.server.api.operation import Ask, Operation
 from penstock.server.api.outputs import outputs_of
 from penstock.server.api.positions import DIGITS_MAX
-from penstock.server.api.runs import find_run
+from penstock.server.api.runs import event_of, find_run
 from penstock.server.api.shapes import (
     Account,
     Explained,
@@ -64,9 +65,9 @@ async def explained(ask: Ask) -> Explained:
         return await explain_path(ask.desk, query.path)
     if query.run:
         row = await find_run(ask.desk, query.run)
-        found = await ask.desk.history.of_id(row.event_id, ask.desk.tail.end)
+        found = await event_of(ask.desk, restore(row.snapshot))
         if found is None:
-            raise NotFound(f"the event of run {row.id} is not among the newest of the log any more")
+            raise NotFound(f"the event of run {row.id} is not on the log any more")
         return await _explain_event(ask.desk, found, None, [])
     return await _explain_event(ask.desk, await _event(ask.desk, query.event), None, [])
 

@@ -12,10 +12,11 @@ import msgspec
 from msgspec import Struct
 
 from penstock.core.errors import NotFound
-from penstock.core.event import Event, encode, rfc3339
+from penstock.core.event import Event, encode
 from penstock.core.filter import Predicate, View
 from penstock.core.ports import Record
 from penstock.log.reader import Reader
+from penstock.server.api.times import shown
 
 SCAN_RECORDS_MAX = 50_000
 """Most records that one question looks at; its answer says where to go on."""
@@ -33,11 +34,13 @@ class Entry(Struct, frozen=True):
 
     Attributes:
         offset: Position in the log.
+        appended_ns: When it was appended, POSIX nanoseconds.
         event: The event.
         json: ``{"offset", "appended", "event"}``.
     """
 
     offset: int
+    appended_ns: int
     event: Event
     json: bytes
 
@@ -51,13 +54,12 @@ class Page(Struct, frozen=True):
 
 def entry_of(record: Record) -> Entry:
     """Return the entry for a record."""
-    appended = rfc3339(record.appended_ns / 1e9)
     body = b'{"offset":%d,"appended":"%b","event":%b}' % (
         record.offset,
-        appended.encode(),
+        shown(record.appended_ns).encode(),
         encode(record.event),
     )
-    return Entry(record.offset, record.event, body)
+    return Entry(record.offset, record.appended_ns, record.event, body)
 
 
 class History:

@@ -23,6 +23,7 @@ class EngineLink:
         principal: On whose behalf commands are given.
         tenant: The same.
         rose: Called with the end of the durable log whenever the engine tells of it.
+        committed: Called with the end of that part of the log whose effects can be read in the state.
         changed: Called when the engine comes (True) or goes (False).
     """
 
@@ -33,11 +34,13 @@ class EngineLink:
         tenant: str,
         principal: str,
         rose: Callable[[int], None],
+        committed: Callable[[int], None],
         changed: Callable[[bool], None],
     ) -> None:
         self._socket = socket
         self._who = {"tenant": tenant, "principal": principal}
         self._rose = rose
+        self._committed = committed
         self._changed = changed
         self._client: ChannelClient | None = None
         self.up = asyncio.Event()
@@ -46,7 +49,7 @@ class EngineLink:
         """Stay connected, for ever; run it as a task. While the engine is there it only waits."""
         delay = AGAIN_S
         while True:
-            client = ChannelClient(self._socket, self._rose)
+            client = ChannelClient(self._socket, self._rose, self._committed)
             try:
                 await client.open()
             except Unavailable:

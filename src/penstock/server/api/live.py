@@ -17,6 +17,7 @@ from penstock.server.api.history import Entry
 from penstock.server.api.operation import Ask, Operation
 from penstock.server.api.shapes import POOL
 from penstock.server.api.stream import MEDIA, EventStream, frame
+from penstock.server.api.times import shown
 
 AT_ONCE_MAX = 200
 """Most records told of in one write; of a burst the newest, and how many were left out."""
@@ -72,17 +73,9 @@ _STEPS = frozenset({lifecycle.STEP_SUCCEEDED, lifecycle.STEP_FAILED})
 _DEFINITIONS = frozenset({lifecycle.DEPLOYED, lifecycle.TRIGGER_CHANGED, lifecycle.TRIGGER_REMOVED})
 
 
-class _Appended(Struct):
-    appended: str
-
-
 def messages(entry: Entry) -> list[Message]:
     """Return what a record of the log means to somebody who looks on."""
     event = entry.event
-    head = {
-        "offset": entry.offset,
-        "appended": msgspec.json.decode(entry.json, type=_Appended).appended,
-    }
     try:
         if event.source != lifecycle.SOURCE:
             found = [_event(event)]
@@ -99,7 +92,8 @@ def messages(entry: Entry) -> list[Message]:
             found = []
     except Invalid:
         return []
-    return [msgspec.structs.replace(message, **head) for message in found]
+    appended = shown(entry.appended_ns)
+    return [msgspec.structs.replace(message, offset=entry.offset, appended=appended) for message in found]
 
 
 def _event(event: Event) -> Message:
@@ -153,23 +147,25 @@ async def live(ask: Ask) -> ASGIApp:
 
 
 async def _frames(desk: Desk) -> AsyncIterator[bytes]:
-    start, here = desk.tail.end, desk.link.up.is_set()
+    start, here = min(desk.tail.end, desk.tail.folded), desk.link.up.is_set()
     yield _status(desk, here)
     while True:
         parts: list[bytes] = []
         if desk.link.up.is_set() != here:
             here = desk.link.up.is_set()
             parts.append(_status(desk, here))
-        skipped = desk.tail.end - start - AT_ONCE_MAX
+        # Who hears of something will look it up: so nothing is told before the state has it.
+        end = min(desk.tail.end, desk.tail.folded)
+        skipped = end - start - AT_ONCE_MAX
         if skipped > 0:
             start += skipped
-            parts.append(frame(_encode(Message(kind="status", skipped=skipped, end=desk.tail.end))))
-        for entry in await desk.tail.read(start, AT_ONCE_MAX):
+            parts.append(frame(_encode(Message(kind="status", skipped=skipped, end=end))))
+        for entry in await desk.tail.read(start, min(AT_ONCE_MAX, end - start)) if end > start else ():
             start = entry.offset + 1
             parts += [frame(_encode(message), cursor=str(start)) for message in messages(entry)]
         if parts:
             yield b"".join(parts)
-        if start >= desk.tail.end and desk.link.up.is_set() == here:
+        if start >= min(desk.tail.end, desk.tail.folded) and desk.link.up.is_set() == here:
             await desk.tail.moved()
 
 

@@ -23,6 +23,8 @@ from penstock.server.api.problems import TooLarge, UnsupportedMedia, on_http_err
 
 BODY_BYTES_MAX = 8 << 20
 """Longest body of a request, where an operation has no limit of its own."""
+DISCARDED_BYTES_MAX = 16 << 20
+"""How much of a body that is too long is still read, so that the client sees why it is refused."""
 BODY_S_MAX = 60.0
 """Longest time in which a body must have arrived, in seconds."""
 JSON = "application/json"
@@ -55,23 +57,30 @@ class Ask:
             Timeout: It comes too slowly.
         """
         announced = self.headers.get("content-length", "0")
-        if announced.isdigit() and int(announced) > limit:
-            raise TooLarge(f"the body has {announced} bytes; at most {limit} are taken")
+        size = int(announced) if announced.isdigit() else 0
         body = bytearray()
+        taken = 0
         try:
             async with asyncio.timeout(BODY_S_MAX):
-                more = True
-                while more:
-                    message = await self._receive()
-                    if message["type"] != "http.request":
-                        raise Timeout("the client went away")
-                    body += message.get("body", b"")
-                    more = message.get("more_body", False)
-                    if len(body) > limit:
-                        raise TooLarge(f"the body is longer than the {limit} bytes that are taken")
+                # What is a little too long is read to its end and thrown away: a client that is cut off
+                # while it sends never sees the answer.
+                more = size <= limit or (size <= limit + DISCARDED_BYTES_MAX and "expect" not in self.headers)
+                while more and taken <= limit + DISCARDED_BYTES_MAX:
+                    chunk, more = await self._next()
+                    taken += len(chunk)
+                    body += chunk if taken <= limit else b""
         except TimeoutError as error:
             raise Timeout(f"the body did not arrive within {BODY_S_MAX:g} s") from error
+        if max(size, taken) > limit:
+            raise TooLarge(f"the body is longer than the {limit} bytes that are taken")
         return bytes(body)
+
+    async def _next(self) -> tuple[bytes, bool]:
+        """Return the next piece of the body, and whether more follows."""
+        message = await self._receive()
+        if message["type"] != "http.request":
+            raise Timeout("the client went away")
+        return message.get("body", b""), message.get("more_body", False)
 
 
 Handler = Callable[[Ask], Awaitable[Any]]

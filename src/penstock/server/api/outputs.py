@@ -36,6 +36,8 @@ IMAGES = {
     ".svg": "image/svg+xml",
 }
 TEXTS = {
+    ".html": "text/html; charset=utf-8",
+    ".htm": "text/html; charset=utf-8",
     ".txt": "text/plain; charset=utf-8",
     ".log": "text/plain; charset=utf-8",
     ".csv": "text/plain; charset=utf-8",
@@ -114,9 +116,11 @@ def _open(row: OutputRow, shown: str) -> tuple[int, int]:
     except OSError as error:
         raise NotFound(f"{shown} cannot be read any more: {error.strerror}") from error
     found = os.fstat(file)
-    if not stat.S_ISREG(found.st_mode) or found.st_ino != row.inode:
+    # What was published was written before, and inodes are used again.
+    same = found.st_ino == row.inode and found.st_mtime_ns <= row.published_ns
+    if not stat.S_ISREG(found.st_mode) or not same:
         os.close(file)
-        raise NotFound(f"{shown} is not the file that was published; somebody has replaced it")
+        raise NotFound(f"{shown} is not what was published; somebody has replaced or changed it")
     return file, found.st_size
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from penstock.core.errors import Invalid
 from penstock.server.api.desk import Desk
+from penstock.server.api.times import posix_ns
 
 DIGITS_MAX = 18
 
@@ -27,14 +26,10 @@ async def position(desk: Desk, text: str, default: int, name: str) -> int:
     if text.isascii() and text.isdigit() and len(text) <= DIGITS_MAX:
         return min(int(text), desk.tail.end)
     try:
-        # A "+" in a query string stands for a space.
-        moment = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
-        posix_ns = int(moment.timestamp() * 1e9)
-    except (ValueError, OverflowError, OSError) as error:
+        moment_ns = posix_ns(text)
+    except (ValueError, OverflowError) as error:
         raise _wrong(name, text) from error
-    if moment.tzinfo is None:
-        raise _wrong(name, text)
-    return min(await desk.history.offset_at(max(posix_ns, 0)), desk.tail.end)
+    return min(await desk.history.offset_at(moment_ns), desk.tail.end)
 
 
 def _wrong(name: str, text: str) -> Invalid:

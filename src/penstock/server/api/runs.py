@@ -8,16 +8,19 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from penstock.core import items as states
+from penstock.core import lifecycle
 from penstock.core.errors import Invalid, NotFound, PenstockError
 from penstock.core.event import decode, subject_of
 from penstock.core.items import Items
+from penstock.core.lifecycle import RunRequest, data_of
+from penstock.core.ports import Record
 from penstock.core.rows import AttemptRow, DefinitionKind, RunRow
 from penstock.core.run import Run, StepRun
 from penstock.core.snapshot import restore
 from penstock.core.workflow import Step, Workflow
 from penstock.server.api.definitions import active_triggers, edges, find_trigger
 from penstock.server.api.desk import Desk
-from penstock.server.api.history import Entry
+from penstock.server.api.history import Entry, entry_of
 from penstock.server.api.operation import Ask, Operation
 from penstock.server.api.outputs import OUTPUTS_MAX, output_views
 from penstock.server.api.shapes import (
@@ -37,8 +40,8 @@ from penstock.server.api.shapes import (
     page_mark,
     read_mark,
     run_summary,
-    when,
 )
+from penstock.server.api.times import when
 from penstock.state.reader import RunQuery
 
 ATTEMPTS_SHOWN = 20
@@ -145,7 +148,7 @@ async def run_view(desk: Desk, run_id: str) -> RunView:
         totals[count.step] = totals.get(count.step, 0) + count.count
     published = await desk.state.published(run.id, OUTPUTS_MAX)
     outputs = output_views(published)
-    entry = await _event(desk, run.offset)
+    entry = await event_of(desk, run)
     return RunView(
         run=run_summary(row),
         generation=run.generation,
@@ -176,11 +179,19 @@ async def _trigger_name(desk: Desk, trigger: str) -> str:
     return ""
 
 
-async def _event(desk: Desk, offset: int) -> Entry | None:
+async def event_of(desk: Desk, run: Run) -> Entry | None:
+    """Return the event that a run works on; None if retention has removed it.
+
+    Where a person or a replay asked for the run, the event is in the request.
+    """
     try:
-        return await desk.history.entry(offset, desk.tail.end)
+        entry = await desk.history.entry(run.offset, desk.tail.end)
+        if entry.event.type != lifecycle.RUN_REQUESTED:
+            return entry
+        request = data_of(entry.event, RunRequest)
+        return entry_of(Record(0, entry.offset, entry.appended_ns, decode(request.event)))
     except PenstockError:
-        return None  # retention has removed it, or the end is not known yet
+        return None
 
 
 async def _children(desk: Desk, run: str, outputs: list[OutputView], since_ns: int) -> list[RunSummary]:

@@ -11,9 +11,10 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from penstock.core.errors import Invalid
-from penstock.core.event import path_of, rfc3339
+from penstock.core.event import path_of
 from penstock.core.rows import AttemptRow, DeadLetter, RunRow
 from penstock.server.api.history import Entry
+from penstock.server.api.times import when
 
 Limit = Annotated[int, Meta(ge=1, le=1000, description="Most entries.")]
 Number = Annotated[int, Meta(ge=0, le=1 << 53)]
@@ -354,11 +355,6 @@ class Done(Struct, kw_only=True):
     """It was done to this."""
 
     id: str
-
-
-def when(posix_ns: int) -> str | None:
-    """Return a time as text; None for 0."""
-    return rfc3339(posix_ns / 1e9) if posix_ns else None
 
 
 def event_entry(entry: Entry) -> EventEntry:

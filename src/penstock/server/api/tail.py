@@ -28,10 +28,15 @@ class Tail:
     Args:
         folder: Of the log.
         history: Asked for what is no longer in the ring.
+
+    Attributes:
+        end: The log is durable up to this offset.
+        folded: What the log up to this offset led to can be read in the state.
     """
 
     def __init__(self, folder: Path, history: History) -> None:
         self.end = 0
+        self.folded = 0
         self._reader = Reader(folder)
         self._history = history
         self._ring: deque[Entry] = deque()
@@ -46,6 +51,12 @@ class Tail:
             self.end = end
             self._wake()
 
+    def committed(self, offset: int) -> None:
+        """Take in that the state has what the log up to ``offset`` led to."""
+        if offset > self.folded:
+            self.folded = offset
+            self._wake()
+
     def wake(self) -> None:
         """Let everybody who waits look again, though the log is as it was."""
         self._wake()
@@ -56,7 +67,7 @@ class Tail:
             risen.set_result(None)
 
     async def moved(self) -> None:
-        """Return when the end rises next, or when ``wake`` is called.
+        """Return when ``end`` or ``folded`` rises next, or when ``wake`` is called.
 
         Raises:
             Unavailable: The process ends.
@@ -66,11 +77,6 @@ class Tail:
         await asyncio.shield(self._risen)
         if self._closed:
             raise Unavailable("Penstock is stopping")
-
-    async def beyond(self, offset: int) -> None:
-        """Return once the record at ``offset`` is durable."""
-        while self.end <= offset:
-            await self.moved()
 
     async def read(self, start: int, most: int = READ_RECORDS) -> list[Entry]:
         """Return the durable entries from ``start`` on; none if there are none yet.
