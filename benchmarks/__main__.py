@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from benchmarks import burst, elsewhere, graphs, latency
+from benchmarks import burst, elsewhere, fresh, graphs, idle, latency, storing
 from benchmarks.progress import Progress
 from benchmarks.rows import Benchmark, Failed, Row
 from benchmarks.sizes import DEFAULT, FULL, QUICK, Sizes
@@ -19,6 +19,9 @@ BENCHMARKS: dict[str, tuple[Benchmark, str]] = {
     "w3": (graphs.fork, "a fork of 20 with join; 2 minutes"),
     "burst": (burst.run, "1,000 and 10,000 files at once; 1 minute"),
     "w4": (elsewhere.routing, "routing with up to a million filters; 10 minutes"),
+    "w5": (idle.run, "idle for two minutes; 3 minutes"),
+    "w6": (fresh.run, "from nothing to the first run; 1 minute"),
+    "append": (storing.run, "log and state alone; 1 minute"),
     "pool": (elsewhere.pool, "the warm pool alone; 1 minute"),
 }
 VERDICTS = {True: "yes", False: "NO", None: "-"}

@@ -47,6 +47,8 @@ graph.step(step, name="join", after=children)
 )
 MOST = 3.0
 """Target of both: so many times the floor."""
+AT_ONCE = 2
+"""So many children of a fork have to run at the same moment at least."""
 
 
 def chain(sizes: Sizes, tick: Tick) -> Iterator[Row]:
@@ -107,4 +109,4 @@ def _overlap_row(running: Product) -> Row:
     join = next(each.result for each in done if each.step == "join")
     if join["begun"] < max(child["ended"] for child in children):
         raise Failed("the join began before the last child had ended")
-    return row("w3.children_at_once", most, "functions", target=WORKERS, holds=most >= WORKERS)
+    return row("w3.children_at_once", most, "functions", target=AT_ONCE, holds=most >= AT_ONCE)

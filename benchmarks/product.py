@@ -16,11 +16,12 @@ from benchmarks.rows import Failed
 from benchmarks.writer import write
 from penstock.core import lifecycle
 from penstock.core.lifecycle import StepEnd, data_of
-from penstock.functions.settings import PoolSettings
+from penstock.functions.settings import CORES
 from penstock.log.reader import Reader
 from penstock.testing.installation import Installation
 
-WORKERS = PoolSettings(scratch="", logs="").workers_max
+WORKERS = CORES
+"""The floors get as many workers as the pool forks for short calls: one per core."""
 WAIT_S = 60.0
 LOOK_S = 0.05
 
