@@ -42,8 +42,8 @@ def write(installation: Served, name: str, content: str) -> Path:
 
 
 @pytest.fixture(scope="session")
-def browser(program: Callable[[str, str], str]) -> Iterator[Browser]:
-    """Debian's Chromium, which asks nobody for anything by itself."""
+def browser(program: Callable[[str, str], str], served: Served) -> Iterator[Browser]:
+    """Debian's Chromium, which asks nobody for anything by itself; started after what it visits."""
     path = program("chromium", "chromium")
     quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
     sandbox = ["--no-sandbox"] if os.getuid() == 0 else []
@@ -92,7 +92,7 @@ class Visitor:
 
 @pytest.fixture
 def visit(browser: Browser, served: Served) -> Iterator[Callable[..., Visitor]]:
-    """``visit(color_scheme="dark", ...)``: a person in a fresh browser; complaints of the browser fail the test."""
+    """``visit(color_scheme="dark", ...)``: a person with a fresh browser, whose complaints fail the test."""
     contexts: list[BrowserContext] = []
     visitors: list[Visitor] = []
 

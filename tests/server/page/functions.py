@@ -1,4 +1,4 @@
-"""What the tests of the page deploy: a fork with a map, a batch step and a join; and one that waits for a gate."""
+"""What the tests of the page deploy: fork, map, batch step and join; and a function that waits for a gate."""
 
 import base64
 import os

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+
 from penstock.server.page.assets import FOLDER
 
 SHEET = (FOLDER / "penstock.css").read_text()
@@ -27,7 +28,9 @@ PAIRS = [
 
 def tokens(theme: str) -> dict[str, str]:
     """Return the colours of a theme."""
-    block = re.search(r":root \{(.*?)\}" if theme == "light" else r"\[data-theme=\"dark\"\] \{(.*?)\}", SHEET, re.S)
+    block = re.search(
+        r":root \{(.*?)\}" if theme == "light" else r"\[data-theme=\"dark\"\] \{(.*?)\}", SHEET, re.S
+    )
     assert block is not None
     return dict(re.findall(r"--([a-z0-9-]+): (#[0-9a-f]{6});", block[1]))
 

@@ -5,6 +5,7 @@ import re
 import pytest
 from starlette.applications import Starlette
 from starlette.types import Message
+
 from penstock.server.page import routes
 from penstock.server.page.assets import FOLDER, read
 from penstock.server.page.routes import DETAILS, ENTRIES
@@ -62,7 +63,9 @@ async def test_another_version_of_the_page_gets_no_files_of_this_one() -> None:
 
 
 def test_no_module_can_make_markup_out_of_text() -> None:
-    forbidden = re.compile(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|DOMParser")
+    forbidden = re.compile(
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|DOMParser"
+    )
     for path in sorted(FOLDER.rglob("*.js")):
         assert forbidden.findall(path.read_text()) == [], path
 

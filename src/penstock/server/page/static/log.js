@@ -44,7 +44,7 @@ export class LogTail {
   }
 
   words() {
-    const told = { following: "Its output, as it is printed", ended: "Its output", none: "It has printed nothing.", lost: "Its output is not there any more." };
+    const told = { following: "Its output, as it is printed", ended: "Its output", none: "It has printed nothing.", lost: "No more of its output is to be had." };
     return told[this.#state] ?? "Its output is being read.";
   }
 
@@ -72,7 +72,7 @@ export class LogTail {
     // It would begin from the start again; the next push about the run opens it afresh.
     source.onerror = () => {
       source.close();
-      if (this.#source === source) this.#become(this.#text.data ? "ended" : "lost");
+      if (this.#source === source) this.#become("lost");
     };
   }
 

@@ -25,9 +25,8 @@ const VIEWS = [
   [/^\/explain$/, Explain],
   [/^\/jobs$/, Jobs],
 ];
-const KINDS = ["event", "run", "step", "job", "deadletter", "status", "problem"];
+/** Least time between two questions to the API, however much happens. */
 const GAP_MS = 250;
-/* Least time between two questions to the API, however much happens. */
 
 const main = document.getElementById("main");
 const shared = { status: null };
@@ -92,11 +91,14 @@ function paced(work) {
     }
     isBusy = true;
     isWanted = false;
-    await work();
-    setTimeout(() => {
-      isBusy = false;
-      if (isWanted) run();
-    }, GAP_MS);
+    try {
+      await work();
+    } finally {
+      setTimeout(() => {
+        isBusy = false;
+        if (isWanted) run();
+      }, GAP_MS);
+    }
   };
   return run;
 }
@@ -104,10 +106,11 @@ function paced(work) {
 const askStatus = paced(async () => {
   try {
     shared.status = await api.status();
-  } catch {
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
     // The line says that nobody answers.
   }
-  if (view) redraw();
+  redraw();
 });
 
 function show(address, isBack = false) {
@@ -129,7 +132,9 @@ function show(address, isBack = false) {
       if (view === next) failure = null;
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
-      if (view === next) failure = error;
+      // What was shown stays while nobody answers; it is asked for again when the line is back.
+      const isAway = error.status === 0 || error.status >= 500;
+      if (view === next && !(isAway && next.isReady && !failure)) failure = error;
     } finally {
       next.isReady = true;
       if (view === next) draw();
@@ -192,10 +197,22 @@ function stood(isThere) {
   }
 }
 
+/** Whether it makes sense to try again, after the stream was refused. */
+async function mayTry() {
+  try {
+    await api.status();
+  } catch (error) {
+    if (error.status !== 401) return true;
+    failure = error;
+    redraw();
+    return false;
+  }
+  return true;
+}
+
 function heard(message) {
-  if (message.kind === "problem") return;
   if (message.kind !== "event" && message.kind !== "step") askStatus();
-  if (message.kind === "deadletter" && message.state !== "replayed" && message.state !== "dropped") say("A new dead letter has come.");
+  if (message.kind === "deadletter" && message.phase === "open") say("A new dead letter has come.");
   view.hear?.(message);
 }
 
@@ -224,4 +241,4 @@ addEventListener("unhandledrejection", (event) => {
 });
 nameTheme();
 show(location.href);
-new Live(api.live, KINDS, heard, stood).open();
+new Live(api.live, { heard, stood, mayTry }).open();

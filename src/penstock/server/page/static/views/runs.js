@@ -19,7 +19,7 @@ export class Runs {
   #shown = PAGE;
 
   async load(_names, query) {
-    for (const name of Object.keys(this.#wanted)) this.#wanted[name] = query.get(name) ?? "";
+    this.#want(query);
     const { path, ...rest } = this.#wanted;
     const isPart = path && !path.startsWith("/");
     const limit = isPart ? SEARCHED : Math.min(this.#shown, SEARCHED);
@@ -34,9 +34,15 @@ export class Runs {
     if (message.kind === "run" || message.kind === "status") this.reload();
   }
 
-  steer() {
+  steer(query) {
+    this.#want(query);
     this.#shown = PAGE;
+    this.redraw();
     this.reload();
+  }
+
+  #want(query) {
+    for (const name of Object.keys(this.#wanted)) this.#wanted[name] = query.get(name) ?? "";
   }
 
   draw() {
