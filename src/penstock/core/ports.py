@@ -249,6 +249,9 @@ class Runtime(Protocol):
     def release(self, answer: Answer) -> None:
         """Say that the answer's scratch folder is empty again, so that its worker may be reused."""
 
+    def sweep_earlier(self) -> None:
+        """Remove what earlier lives of the engine left in scratch folders; called after recovery."""
+
     async def close(self) -> None:
         """End every worker, with its whole process tree."""
 

@@ -27,7 +27,7 @@ from penstock.core.ledger import attributes_id, generation_id, gone_id, version_
 from penstock.core.rows import FileState
 
 Published = Callable[[bytes, os.stat_result], tuple[str, int] | None]
-"""``(path, state of the file)`` to ``(run, depth)`` of the run that has just published this file, else None."""
+"""``(path, state of the file)`` to ``(run, depth)`` of the run that has just published it, else None."""
 Told = tuple[Event, FileState]
 
 

@@ -60,6 +60,9 @@ class FakeRuntime:
         if answer.scratch:
             shutil.rmtree(answer.scratch, ignore_errors=True)
 
+    def sweep_earlier(self) -> None:
+        """Nothing outlives this object, so nothing is left."""
+
     async def close(self) -> None:
         """Cancel everything."""
         for queue in self._queues.values():
