@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from benchmarks import burst, elsewhere, fresh, graphs, idle, latency, storing
+from benchmarks import burst, elsewhere, fresh, graphs, idle, kills, latency, storing
 from benchmarks.progress import Progress
 from benchmarks.rows import Benchmark, Failed, Row
 from benchmarks.sizes import DEFAULT, FULL, QUICK, Sizes
@@ -21,6 +21,7 @@ BENCHMARKS: dict[str, tuple[Benchmark, str]] = {
     "w4": (elsewhere.routing, "routing with up to a million filters; 10 minutes"),
     "w5": (idle.run, "idle for two minutes; 3 minutes"),
     "w6": (fresh.run, "from nothing to the first run; 1 minute"),
+    "kill": (kills.run, "200 kills over 10,000 file versions; 5 minutes"),
     "append": (storing.run, "log and state alone; 1 minute"),
     "pool": (elsewhere.pool, "the warm pool alone; 1 minute"),
 }
