@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
 
-from penstock.core.errors import NotFound
+from penstock.core.errors import NotFound, Unavailable
 from penstock.core.event import Event, encode
 from penstock.core.filter import Predicate, View
 from penstock.core.ports import Record
@@ -152,4 +153,17 @@ class History:
         return found[:most]
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        def told() -> T:
+            with readable(self._reader.folder):
+                return work()
+
+        return await asyncio.get_running_loop().run_in_executor(self._thread, told)
+
+
+@contextmanager
+def readable(folder: Path) -> Iterator[None]:
+    """Make errors of the file system ``Unavailable``: retention was faster, or no engine was ever here."""
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable(f"the log in {folder} cannot be read now: {error.strerror}") from error

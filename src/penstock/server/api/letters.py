@@ -35,7 +35,7 @@ class LettersQuery(Struct, kw_only=True):
     limit: Limit = 100
 
 
-class Replay(Struct, kw_only=True, forbid_unknown_fields=True):
+class LetterReplay(Struct, kw_only=True, forbid_unknown_fields=True):
     """How a dead letter is replayed: with this event in the place of its own, if one is given."""
 
     event: dict[str, Any] | UnsetType = UNSET
@@ -81,8 +81,8 @@ async def shown(ask: Ask) -> LetterView:
 
 
 async def replay(ask: Ask) -> LetterReplayed:
-    """Replay a dead letter: its run goes on from what failed, or its event is taken in again."""
-    body: Replay = ask.body
+    """LetterReplay a dead letter: its run goes on from what failed, or its event is taken in again."""
+    body: LetterReplay = ask.body
     edited = {} if isinstance(body.event, UnsetType) else {"event": checked_event(body.event)}
     answer = await ask.desk.link.ask("replay-letter", id=ask.names["id"], **edited)
     if isinstance(answer, list):
@@ -117,9 +117,9 @@ OPERATIONS = (
     Operation(
         method="POST",
         path="/api/v1/dead-letters/{id}/replay",
-        summary="Replay a dead letter, edited if need be",
+        summary="LetterReplay a dead letter, edited if need be",
         handler=replay,
-        body=Replay,
+        body=LetterReplay,
         answer=LetterReplayed,
         errors=(403, 404, 409, 413, 415, 422, *_ENGINE),
     ),

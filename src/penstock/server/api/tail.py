@@ -13,7 +13,7 @@ from pathlib import Path
 
 from penstock.core.errors import Unavailable
 from penstock.log.reader import Reader
-from penstock.server.api.history import Entry, History, entry_of
+from penstock.server.api.history import Entry, History, entry_of, readable
 
 RING_BYTES_MAX = 8 << 20
 """Bytes of entries in the ring."""
@@ -101,11 +101,12 @@ class Tail:
         self._bytes, self._next = 0, start
 
     def _grow(self) -> None:
-        for record in self._reader.read(self._next, min(self._next + READ_RECORDS, self.end)):
-            entry = entry_of(record)
-            self._ring.append(entry)
-            self._bytes += len(entry.json)
-            self._next = entry.offset + 1
+        with readable(self._reader.folder):
+            for record in self._reader.read(self._next, min(self._next + READ_RECORDS, self.end)):
+                entry = entry_of(record)
+                self._ring.append(entry)
+                self._bytes += len(entry.json)
+                self._next = entry.offset + 1
         while len(self._ring) > RING_RECORDS_MAX or (self._bytes > RING_BYTES_MAX and len(self._ring) > 1):
             self._bytes -= len(self._ring.popleft().json)
 
