@@ -61,7 +61,7 @@ export class OutputPreviews {
   #textView(output) {
     if (!this.#texts.has(output.href)) this.#read(output);
     const text = this.#texts.get(output.href);
-    return h("div", { class: "view", key: "text" }, h("pre", { tabindex: "0", role: "group", "aria-label": `Beginning of ${visible(base(output.path))}` }, text || "…"));
+    return h("div", { class: "view text", key: "text" }, h("pre", { tabindex: "0", role: "group", "aria-label": `Beginning of ${visible(base(output.path))}` }, text || "…"));
   }
 
   async #read(output) {
