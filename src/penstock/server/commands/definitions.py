@@ -1,0 +1,130 @@
+"""Deploying, and what is done to triggers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from penstock.core import lifecycle
+from penstock.core.errors import NotFound
+from penstock.core.function import Function
+from penstock.core.lifecycle import Deployed, TriggerChange
+from penstock.core.rows import DefinitionKind
+from penstock.core.workflow import Trigger, Workflow
+from penstock.server.backfill import Backfill
+from penstock.server.commands.recorder import Recorder
+from penstock.server.commands.wishes import DeployWish, TriggerWish
+from penstock.server.parts import Parts
+from penstock.workflows.deployment import Deployment, pin
+
+
+class Definitions:
+    """Functions, workflows and triggers, changed by wishes.
+
+    Args:
+        parts: Of the engine.
+        recorder: Puts wishes on the log.
+        backfill: Runs triggers for what exists.
+    """
+
+    def __init__(self, parts: Parts, recorder: Recorder, backfill: Backfill) -> None:
+        self._parts = parts
+        self._recorder = recorder
+        self._backfill = backfill
+
+    async def deploy(self, wish: DeployWish) -> Any:
+        """Deploy definitions; what has not changed keeps its version."""
+        fresh = self._pinned(wish.deployment)
+        known = self._parts.registry
+        functions = [f for f in fresh.functions if (f.tenant, f.reference) not in known.functions]
+        workflows = [w for w in fresh.workflows if (w.tenant, w.reference) not in known.workflows]
+        report: dict[str, Any] = {
+            "functions": [f.reference for f in fresh.functions],
+            "workflows": [w.reference for w in fresh.workflows],
+            "triggers": [t.name for t in fresh.triggers],
+            "new": [f.reference for f in functions] + [w.reference for w in workflows],
+        }
+        if wish.dry_run:
+            return report
+        deployed = Deployed(
+            tenant=wish.tenant,
+            principal=wish.principal,
+            functions=[msgspec.to_builtins(f) for f in functions],
+            workflows=[msgspec.to_builtins(w) for w in workflows],
+            triggers=[msgspec.to_builtins(t) for t in fresh.triggers],
+        )
+        await self._recorder.record(lifecycle.DEPLOYED, deployed, Path(wish.deployment.file).name)
+        if wish.existing:
+            report["existing"] = sum(
+                [await self._backfill.existing(t.id, wish.principal) for t in fresh.triggers]
+            )
+        return report
+
+    async def change_trigger(self, wish: TriggerWish) -> Any:
+        """Pause, resume or roll back a trigger."""
+        trigger = self.find_trigger(wish.tenant, wish.name)
+        if wish.workflow:
+            self._parts.registry.workflow(wish.tenant, wish.workflow)
+        change = TriggerChange(
+            tenant=wish.tenant,
+            principal=wish.principal,
+            id=trigger.id,
+            paused=wish.paused,
+            catch_up=wish.catch_up,
+            workflow=wish.workflow,
+        )
+        await self._recorder.record(lifecycle.TRIGGER_CHANGED, change, trigger.id)
+        return self._parts.registry.triggers[trigger.id]
+
+    async def remove_trigger(self, wish: TriggerWish) -> Any:
+        """Remove a trigger; its runs go on."""
+        trigger = self.find_trigger(wish.tenant, wish.name)
+        change = TriggerChange(tenant=wish.tenant, principal=wish.principal, id=trigger.id)
+        await self._recorder.record(lifecycle.TRIGGER_REMOVED, change, trigger.id)
+        return trigger
+
+    def find_trigger(self, tenant: str, name: str) -> Trigger:
+        """Return a trigger by id, name, or name without its namespace.
+
+        Raises:
+            NotFound: There is none.
+        """
+        for trigger in self._parts.registry.triggers.values():
+            if trigger.tenant == tenant and name in (
+                trigger.id,
+                trigger.name,
+                trigger.name.rsplit("/", 1)[-1],
+            ):
+                return trigger
+        raise NotFound(f"there is no trigger {name!r}; `penstock triggers` lists them")
+
+    def _pinned(self, deployment: Deployment) -> Deployment:
+        known = self._parts.registry
+        functions = {
+            name: version for (kind, _, name), version in known.versions.items() if kind == "function"
+        }
+        for function in deployment.functions:
+            functions[function.name] = self._version(DefinitionKind.FUNCTION, function, functions)
+        workflows = {
+            name: version for (kind, _, name), version in known.versions.items() if kind == "workflow"
+        }
+        trial = pin(deployment, functions, workflows | {w.name: 1 for w in deployment.workflows})
+        for workflow in trial.workflows:
+            workflows[workflow.name] = self._version(DefinitionKind.WORKFLOW, workflow, workflows)
+        return pin(deployment, functions, workflows)
+
+    def _version(
+        self, kind: DefinitionKind, definition: Function | Workflow, versions: dict[str, int]
+    ) -> int:
+        newest = versions.get(definition.name, 0)
+        table: dict[tuple[str, str], Any] = (
+            self._parts.registry.functions
+            if kind is DefinitionKind.FUNCTION
+            else self._parts.registry.workflows
+        )
+        latest = table.get((definition.tenant, f"{definition.name}@{newest}"))
+        same = latest is not None and replace(latest, version=0) == replace(definition, version=0)
+        return newest if same else newest + 1

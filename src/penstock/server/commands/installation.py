@@ -1,0 +1,101 @@
+"""What concerns the whole installation: replay, logs of calls, backup, status, stop."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from time import time_ns
+from typing import Any
+
+from penstock.core.errors import Conflict
+from penstock.functions.pool import Pool
+from penstock.server.backfill import BATCH
+from penstock.server.commands.definitions import Definitions
+from penstock.server.commands.wishes import BackupWish, LogWish, ReplayWish, Who
+from penstock.server.engine import Engine
+from penstock.server.jobs import job_log
+
+SHOWN_MAX = 1000
+"""Events of a replay that are named in the answer."""
+
+
+class Whole:
+    """The installation.
+
+    Args:
+        engine: What runs it.
+        definitions: Finds triggers.
+    """
+
+    def __init__(self, engine: Engine, definitions: Definitions) -> None:
+        self._engine = engine
+        self._parts = engine.parts
+        self._definitions = definitions
+
+    async def replay(self, wish: ReplayWish) -> Any:
+        """Run a trigger for events of the log."""
+        trigger = self._definitions.find_trigger(wish.tenant, wish.trigger)
+        until = min(wish.until, self._parts.log.end().offsets[0])
+        found, since = [], wish.since
+        while since < until:
+            records = self._parts.log.read(since, min(since + BATCH, until))
+            found += self._engine.backfill.matching(trigger, records)
+            since = records[-1].offset + 1 if records else until
+            await asyncio.sleep(0)
+        if not wish.dry_run:
+            generation = time_ns() // 1_000_000 if wish.again else 0
+            for record in found:
+                self._engine.backfill.request(trigger, record.event, wish.principal, generation)
+        return {
+            "trigger": trigger.name,
+            "events": [r.event.subject or r.event.id for r in found[:SHOWN_MAX]],
+            "count": len(found),
+        }
+
+    async def log(self, wish: LogWish) -> Any:
+        """Return ``file:start:``, or an empty text while the call has not begun."""
+        key = f"{wish.run}/{wish.step}/{wish.item}/{wish.attempt}"
+        flight = self._parts.dispatcher.in_flight.get(key)
+        if flight is None:
+            return {"log": "", "under_way": False}
+        if flight.step.batch is not None:
+            file = job_log(self._parts.places.state / "logs", key)
+            return {"log": f"{file}:0:" if file.exists() else "", "under_way": True}
+        runtime = self._parts.runtime
+        return {"log": (isinstance(runtime, Pool) and runtime.log_of(key)) or "", "under_way": True}
+
+    async def backup(self, wish: BackupWish) -> Any:
+        """Copy state, then log: a restored log knows at least what the state knows."""
+        target = _new_folder(wish.folder)
+        await self._parts.checkpoint.durable()
+        await self._parts.state.backup(target / "state.db")
+        end = await self._parts.log.backup(target / "log" / "0")
+        return {"folder": str(target), "records": end}
+
+    async def status(self, _who: Who) -> Any:
+        """Return what is going on."""
+        parts = self._parts
+        return {
+            "log": {"end": parts.log.end().offsets[0], "durable": parts.log.durable_end},
+            "folded": parts.pump.folded,
+            "runs": {"active": len(parts.keeper.active), "waiting": len(parts.keeper.backlog)},
+            "in_flight": len(parts.dispatcher.in_flight),
+            "triggers": len(parts.registry.triggers),
+            "storages": [{"name": s.name, "folder": s.folder} for s in parts.settings.storages],
+            "troubles": self._engine.troubles
+            | parts.publisher.troubles
+            | ({"state": parts.checkpoint.trouble} if parts.checkpoint.trouble else {}),
+        }
+
+    async def stop(self, _who: Who) -> Any:
+        """End the engine."""
+        self._engine.stopping.set()
+        return {}
+
+
+def _new_folder(name: str) -> Path:
+    folder = Path(name)
+    if folder.exists() and any(folder.iterdir()):
+        raise Conflict(f"{folder} is not empty; name a new folder")
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder

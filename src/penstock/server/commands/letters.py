@@ -1,0 +1,59 @@
+"""What is done with dead letters."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+from msgspec.structs import replace
+
+from penstock.core.errors import NotFound
+from penstock.core.event import decode
+from penstock.core.rows import DeadLetter
+from penstock.server.commands.runs import Runs
+from penstock.server.commands.wishes import LetterWish, RunWish, given
+from penstock.server.ingest import Ingest
+from penstock.server.parts import Parts
+
+
+class DeadLetters:
+    """Dead letters, replayed and dropped.
+
+    Args:
+        parts: Of the engine.
+        runs: Repeats runs.
+        ingest: Takes events in.
+    """
+
+    def __init__(self, parts: Parts, runs: Runs, ingest: Ingest) -> None:
+        self._parts = parts
+        self._runs = runs
+        self._ingest = ingest
+
+    async def replay(self, wish: LetterWish) -> Any:
+        """Try again what a dead letter holds, with its event as it was or as a person has edited it."""
+        letter = self._letter(wish)
+        edited = given(wish.event)
+        if letter.run and edited is None:
+            again: Any = await self._runs.rerun(RunWish(wish.tenant, wish.principal, letter.run))
+        elif letter.run:
+            row = self._runs.find(RunWish(wish.tenant, wish.principal, letter.run))
+            assert edited is not None
+            fresh = replace(edited, id=uuid4().hex, cause=letter.run)
+            again = await self._runs.request(wish, row.workflow, row.trigger, fresh, 0)
+        else:
+            again = await self._ingest.take([edited or decode(letter.body)])
+        await self._runs.close_letter(wish, letter.id, "replayed")
+        return again
+
+    async def drop(self, wish: LetterWish) -> Any:
+        """Close a dead letter without doing anything."""
+        letter = self._letter(wish)
+        await self._runs.close_letter(wish, letter.id, "dropped")
+        return {"id": letter.id}
+
+    def _letter(self, wish: LetterWish) -> DeadLetter:
+        letter = self._parts.state.get(DeadLetter, wish.id)
+        if letter is None or letter.tenant != wish.tenant:
+            raise NotFound(f"there is no dead letter {wish.id!r}; `penstock dead-letters` lists them")
+        return letter
