@@ -14,6 +14,7 @@ import pytest
 from penstock.cli.checks import machine, places, storages
 from penstock.cli.checks.finding import FAILS, HOLDS, NOTE
 from penstock.core.errors import Refused
+from penstock.demo.play import Options
 from penstock.server.settings import Settings, StorageSettings, load
 from penstock.server.settings import places as places_of
 from penstock.sources.filesystems import FileSystems
@@ -241,9 +242,12 @@ def test_restore_refuses_while_an_engine_holds_the_log(penstock: Command, copy: 
 
 
 def test_the_demo_is_played_where_it_is_asked_for(penstock: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    from penstock.cli import demo
+    asked: list[Options] = []
 
-    asked = []
-    monkeypatch.setattr(demo, "main", lambda options: asked.append(options) or 0)
+    def played(options: Options) -> int:
+        asked.append(options)
+        return 0
+
+    monkeypatch.setattr("penstock.cli.demo.main", played)
     assert penstock("demo", "there", "--stay").code == 0
-    assert asked == [demo.Options(folder=Path("there"), stay=True)]
+    assert asked == [Options(folder=Path("there"), stay=True)]

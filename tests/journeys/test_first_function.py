@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import signal
 from typing import Any
 
 import pytest
 
+from penstock.client import Client
+from penstock.core.errors import FunctionFailed
 from tests.journeys.console import Console
 
 pytestmark = pytest.mark.slow
@@ -33,21 +37,26 @@ def ended(console: Console, run: str = "last") -> Any:
     return whole
 
 
-def arrived(console: Console, name: str, text: str) -> Any:
-    """Write a file into the storage and return its run, ended."""
+def started(console: Console, name: str, text: str) -> str:
+    """Write a file into the storage and return the id of the run that it starts."""
     tail = console.begin("events", "tail", "--type", "run.started", "--json")
     assert tail.stderr is not None
     assert tail.stdout is not None
     assert "waiting" in tail.stderr.readline()
     (console.folder / "data" / name).write_text(text)
-    while name not in tail.stdout.readline():
-        pass
+    entry: Any = {"event": {"data": {"subject": ""}}}
+    while not entry["event"]["data"]["subject"].endswith(f"/{name}"):
+        entry = json.loads(tail.stdout.readline())
     tail.send_signal(signal.SIGINT)
-    assert tail.wait(timeout=30) == 130
-    assert "Penstock goes on" in tail.stderr.read()
-    tail.stdout.close()
-    tail.stderr.close()
-    return ended(console)
+    _, said = tail.communicate(timeout=30)
+    assert tail.returncode == 130
+    assert "Penstock goes on" in said
+    return str(entry["event"]["data"]["run"])
+
+
+def arrived(console: Console, name: str, text: str) -> Any:
+    """Write a file into the storage and return its run, ended."""
+    return ended(console, started(console, name, text))
 
 
 def test_from_an_empty_folder_to_a_published_result(console: Console) -> None:
@@ -156,3 +165,57 @@ def test_a_run_by_hand_gets_its_file_and_parameters(console: Console) -> None:
     (whole,) = console.json("runs", "start", "ask", "--file", "data/x.dat", "--params", '{"a": 1}', "--wait")
     assert whole["steps"][0]["result"] == {"size": 7, "given": {"a": 1}}
     assert "in no storage" in console.errors("runs", "start", "ask", "--file", "ask.py", code=3)
+
+
+SLOW = """
+import time
+from penstock import function
+
+@function(on="*.dat")
+def slow(call):
+    print("begun", flush=True)
+    while not call.input.with_suffix(".go").exists():
+        time.sleep(0.02)
+    print("went on")
+"""
+
+
+def test_logs_are_live_and_ctrl_c_leaves_the_run_alone(console: Console) -> None:
+    data = console.folder / "data"
+    console("init")
+    (console.folder / "slow.py").write_text(SLOW)
+    console("serve", "--detach")
+    console("deploy", "slow.py")
+    run = started(console, "one.dat", "x")
+    for ending in ("interrupted", "ended"):
+        logs = console.begin("logs", run, "--follow")
+        assert logs.stdout is not None
+        assert logs.stdout.readline() == "begun\n"
+        if ending == "interrupted":
+            logs.send_signal(signal.SIGINT)
+        else:
+            (data / "one.go").touch()
+        out, err = logs.communicate(timeout=30)
+        assert ("the run goes on" in err) == (ending == "interrupted")
+        assert ("went on" in out) == (ending == "ended")
+    assert console.json("runs", "show", run)[0]["run"]["phase"] == "succeeded"
+    second = started(console, "two.dat", "x")
+    assert "is being cancelled" in console("runs", "cancel", second[:8], "--reason", "beam time is over")
+    assert "beam time is over" in ended(console, second)["run"]["error"]
+
+
+def test_a_notebook_deploys_calls_and_reads(console: Console) -> None:
+    console("init")
+    (console.folder / "half.py").write_text(
+        "from penstock import function\n\n"
+        "@function\ndef half(call):\n    return {'half': 10 / call['params']['of']}\n"
+    )
+    console("serve", "--detach")
+    client = Client(console.environment["PENSTOCK_HOME"])
+    assert client.is_running()
+    assert client.deploy(console.folder / "half.py")["new"] == ["local/half@1", "local/half@1"]
+    assert client.call("half", {"of": 4}) == {"half": 2.5}
+    with pytest.raises(FunctionFailed, match="ZeroDivisionError"):
+        client.call("half", {"of": 0})
+    assert [run["phase"] for run in client.runs(5)] == ["failed", "succeeded"]
+    assert os.stat(console.environment["PENSTOCK_HOME"] + "/run/api.sock").st_mode & 0o077 == 0

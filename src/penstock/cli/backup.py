@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import rich_click
 
 from penstock.cli import wording
+from penstock.cli.lock import held
 from penstock.cli.screen import lines, note, say
 from penstock.cli.session import Session, any_path, as_json, dry_run, session
-from penstock.core.errors import Conflict, Invalid
+from penstock.core.errors import Invalid
 
 STATE, LOG = "state.db", Path("log") / "0"
 REPLACED = "replaced"
@@ -59,7 +58,7 @@ def restore(the: Session, directory: Path, dry_run: bool) -> None:
     _check(directory)
     target = the.places.state
     target.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with _stopped(target):
+    with held(the.places):
         aside = target / f"{REPLACED}-{time.strftime('%Y%m%dT%H%M%S')}"
         present = [each for each in (target / STATE, target / "log") if each.exists()]
         if dry_run:
@@ -108,18 +107,3 @@ def _move_aside(target: Path, aside: Path) -> None:
     for name in (STATE, f"{STATE}-wal", f"{STATE}-shm", "log"):
         if (target / name).exists():
             os.rename(target / name, aside / name)
-
-
-@contextmanager
-def _stopped(state: Path) -> Iterator[None]:
-    """Hold the log's lock, as a running engine would."""
-    lock = state / LOG / "lock"
-    if not lock.exists():
-        yield
-        return
-    with lock.open("rb+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Conflict("Penstock runs; stop it first: `penstock stop`") from None
-        yield

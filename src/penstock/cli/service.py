@@ -17,6 +17,7 @@ from rich.text import Text
 
 from penstock.cli.checks import places
 from penstock.cli.checks.finding import FAILS
+from penstock.cli.lock import is_held
 from penstock.cli.screen import card, lines, note, say, state
 from penstock.cli.session import Session, as_json, session
 from penstock.core.errors import Conflict, ConnectionLost, Invalid, PenstockError, Unavailable
@@ -151,7 +152,8 @@ def stop(the: Session) -> None:
     """Stop Penstock; what is under way goes on at the next start."""
     the.client.stop()
     deadline = time.monotonic() + STOP_S
-    while the.client.is_running() or (the.places.runtime / "engine.sock").exists():
+    # The sockets go first; the process has ended when it has let go of the log.
+    while the.client.is_running() or is_held(the.places):
         if time.monotonic() > deadline:
             raise Unavailable(f"it was told to stop, but still runs after {STOP_S:g} s")
         time.sleep(LOOK_S)

@@ -259,7 +259,12 @@ class Client:
             begun = [(each["name"], each["attempt"]) for each in whole["steps"] if _is_call(each)]
             fresh = [each for each in begun if each not in told]
             for name, attempt in fresh:
-                yield from self._follow_step(run, name, {"attempt": attempt})
+                if whole["run"]["ended"]:
+                    # Nothing more will come, not even the ends of tries that were cancelled.
+                    text = self.logs(run, step=name, attempt=attempt).decode("utf-8", "replace")
+                    yield {"step": name, "text": text}
+                else:
+                    yield from self._follow_step(run, name, {"attempt": attempt})
             told.update(fresh)
             if not fresh and whole["run"]["ended"]:
                 return
