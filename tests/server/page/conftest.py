@@ -41,9 +41,13 @@ def write(installation: Served, name: str, content: str) -> Path:
     return fresh.rename(installation.files / name)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(program: Callable[[str, str], str], served: Served) -> Iterator[Browser]:
-    """Debian's Chromium, which asks nobody for anything by itself; started after what it visits."""
+    """Debian's Chromium, which asks nobody for anything by itself; started after what it visits.
+
+    Playwright keeps an event loop in this thread while it is there, beside which no test of other modules
+    could have its own; so it is closed with the module.
+    """
     path = program("chromium", "chromium")
     quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
     sandbox = ["--no-sandbox"] if os.getuid() == 0 else []

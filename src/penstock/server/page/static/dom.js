@@ -102,5 +102,6 @@ function listen(node, kind, handler) {
 }
 
 function checkAddress(address) {
-  if (!/^[/?#](?!\/)/.test(address)) throw new Error(`only addresses of this page are followed, not ${address}`);
+  const isOurs = new URL(address, location.href).origin === location.origin;
+  if (!isOurs) throw new Error(`only addresses of this page are followed, not ${address}`);
 }

@@ -77,7 +77,7 @@ function layered(steps) {
   };
   const layers = [];
   for (const step of steps) (layers[depthOf(step.name, new Set())] ??= []).push(step.name);
-  return layers;
+  return Array.from(layers, (layer) => layer ?? []);
 }
 
 function order(layers, steps) {

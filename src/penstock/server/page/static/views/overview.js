@@ -86,7 +86,7 @@ export class Overview {
       h(
         "div",
         { class: "grid" },
-        h("div", { class: "stack w7" }, this.#recent(), this.#now()),
+        h("div", { class: "stack w7" }, this.#now(), this.#recent()),
         h("div", { class: "stack w5" }, this.#live(), storages(status)),
       ),
     ];
@@ -139,7 +139,7 @@ export class Overview {
       { title: "Runs", num: true, cell: (row) => count(row.runs.length) + (this.#running.length === RUNNING ? "+" : "") },
       { title: "Oldest began", num: true, cell: (row) => time(row.runs.at(-1).started) },
     ];
-    return panel("Working now", {}, rows.length ? table("Workflows at work", columns, rows) : empty("Nothing is running. Penstock waits for files without looking for them."));
+    return panel("Working now", {}, rows.length ? table("Workflows at work", columns, rows) : h("p", { class: "pad note" }, "Nothing is running. Penstock waits to be told of files."));
   }
 
   #live() {
