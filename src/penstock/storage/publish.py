@@ -28,7 +28,7 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from penstock.core.errors import Conflict, Invalid, PenstockError, Superseded, Unavailable
-from penstock.core.event import NEW_CONTENT, Event, file_record, path_of
+from penstock.core.event import NEW_CONTENT, Event, file_record, path_of, subject_of
 from penstock.core.ports import Publication
 from penstock.core.rows import Intent, OutputRow, Row
 from penstock.core.template import render
@@ -44,6 +44,14 @@ AGAIN_S, AGAIN_S_MAX = 1.0, 30.0
 """First and longest wait before a publication is tried again, in seconds."""
 logger = logging.getLogger("penstock.publish")
 T = TypeVar("T")
+
+
+def output_text(path: bytes) -> str:
+    """Return a published path as events hold it; one that is no text is percent-encoded behind ``file://``."""
+    try:
+        return path.decode()
+    except UnicodeDecodeError:
+        return f"file://{subject_of(path)}"
 
 
 class IntentStore(Protocol):
@@ -174,7 +182,7 @@ class Publisher:
             roots = self._roots.values()
             root = next((root for root in roots if moves[0][0].startswith(attempt_folder("", root))), b"/")
             await self._patiently(root, partial(move_all, root, moves))
-        return tuple(target.decode("utf-8", "replace") for _, target in moves)
+        return tuple(output_text(target) for _, target in moves)
 
     async def _patiently(
         self, root: bytes, work: Callable[[], T], check: Callable[[], None] = lambda: None

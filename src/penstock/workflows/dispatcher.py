@@ -12,27 +12,26 @@ from time import time_ns
 from typing import Protocol
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 
 from penstock.core import lifecycle
 from penstock.core.errors import Failed, PenstockError, Superseded, Unavailable
-from penstock.core.event import Event, encode, path_members, rfc3339
+from penstock.core.event import Event
 from penstock.core.function import Function
 from penstock.core.job import ENDED, Job, JobNotice, JobState
 from penstock.core.lifecycle import CancelRequest, JobMove, StepDue, StepEnd
 from penstock.core.ports import Answer, BatchSystem, Invocation, Publication, Runtime
 from penstock.core.retry import delay_s
-from penstock.core.rows import AttemptRow, Intent, TimerRow
+from penstock.core.rows import Intent, TimerRow
 from penstock.core.run import Call, Phase, Run, Stop, Wait
 from penstock.core.workflow import Step
 from penstock.workflows.active import Active
+from penstock.workflows.calls import params_of
+from penstock.workflows.ends import InFlight, answer_of, attempt_row, failed_at_once, step_end, with_error
 from penstock.workflows.registry import Registry
 from penstock.workflows.timers import Timers
 
 _encode = msgspec.json.Encoder().encode
-LOCAL = "file://localhost"
-ANSWER_BYTES_MAX = 512 << 10
-"""Longest answer of a step, as JSON: it becomes part of an event."""
 _JOB_EVENTS = {JobState.RUNNING: lifecycle.JOB_STARTED, JobState.EVICTED: lifecycle.JOB_EVICTED}
 
 
@@ -70,52 +69,6 @@ class JobMaker(Protocol):
 
     def __call__(self, function: Function, step: Step, name: str, params: bytes) -> Job:
         """Return the job."""
-
-
-class Place(Struct, frozen=True, omit_defaults=True):
-    """An endpoint and a path on it, as a step receives them."""
-
-    path: str
-    endpoint: str = ""
-    path_raw: str | None = None
-    publish: str | None = None
-
-
-class RunInfo(Struct, frozen=True, omit_defaults=True):
-    """What a step is told about its run."""
-
-    id: str
-    step: str
-    attempt: int
-    idempotency_key: str
-    tenant: str
-    workflow: str
-    generation: int = 0
-    item: int | None = None
-    started: str = ""
-
-
-class Params(Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """The self-sufficient event."""
-
-    event: Raw
-    read: Place | None = None
-    inputs: list[Place] = []
-    write: Place
-    exec: dict[str, str]
-    run: RunInfo
-    results: dict[str, Raw] = {}
-    item: Raw | msgspec.UnsetType = msgspec.UNSET
-    params: Raw | msgspec.UnsetType = msgspec.UNSET
-
-
-class InFlight(Struct, frozen=True):
-    """A call that has no answer yet."""
-
-    active: Active
-    step: Step
-    call: Call
-    function: Function
 
 
 class Dispatcher:
@@ -167,7 +120,9 @@ class Dispatcher:
         key = _key(active.run, command)
         try:
             function = self._registry.function(active.run.tenant, step.function)
-            params = self._params(active, step, command, function, key)
+            params = params_of(
+                active, step, command, function, key, self._publisher.input_place(active.event)
+            )
         except PenstockError as error:
             self._failed_at_once(active, step, command, str(error))
             return
@@ -239,7 +194,7 @@ class Dispatcher:
         if notice.state not in ENDED:
             return
         del self.in_flight[notice.name]
-        answer = _answer_of(notice)
+        answer = answer_of(notice)
         if answer.error is None and answer.files:
             self._spawn(self._publish(flight, answer))
         else:
@@ -289,7 +244,7 @@ class Dispatcher:
             depth=run.depth + 1,
             folder=answer.scratch,
             files=answer.files or (),
-            answer=_encode(self._end(flight, answer, ())),
+            answer=_encode(step_end(flight, answer, ())),
         )
         try:
             if not _current(flight):
@@ -301,11 +256,11 @@ class Dispatcher:
             if not _current(flight):
                 return
             self._supersede(run, str(error))
-            self._tell(flight, _with_error(answer, str(error), retryable=False), ())
+            self._tell(flight, with_error(answer, str(error), retryable=False), ())
             return
         except PenstockError as error:
             self._publisher.discard(answer.scratch, answer.files)
-            self._tell(flight, _with_error(answer, str(error), isinstance(error, Unavailable)), ())
+            self._tell(flight, with_error(answer, str(error), isinstance(error, Unavailable)), ())
             self._publisher.settle(answer.key)
             return
         finally:
@@ -321,7 +276,7 @@ class Dispatcher:
 
     def _tell(self, flight: InFlight, answer: Answer, outputs: tuple[str, ...]) -> None:
         kind = lifecycle.STEP_SUCCEEDED if answer.error is None else lifecycle.STEP_FAILED
-        end = self._end(flight, answer, outputs)
+        end = step_end(flight, answer, outputs)
         self._emit(lifecycle.step_event(kind, end, flight.active.run.depth + 1, end.run))
         if flight.step.batch is not None:
             self._spawn(self._job_ended(answer.key))
@@ -339,36 +294,8 @@ class Dispatcher:
         self._emit(lifecycle.step_event(kind, end, 1, end.run))
         self._publisher.settle(intent.key)
 
-    @staticmethod
-    def _end(flight: InFlight, answer: Answer, outputs: tuple[str, ...]) -> StepEnd:
-        return StepEnd(
-            run=flight.active.run.id,
-            step=flight.call.step,
-            attempt=flight.call.attempt,
-            item=flight.call.item,
-            function=flight.function.reference,
-            result=answer.result or Raw(b"null"),
-            error=answer.error or "",
-            retryable=answer.retryable,
-            outputs=outputs,
-            log=answer.log,
-            place=flight.step.batch.system if flight.step.batch else "pool",
-            started_ns=answer.started_ns,
-            ended_ns=answer.ended_ns,
-        )
-
     def _failed_at_once(self, active: Active, step: Step, command: Call, error: str) -> None:
-        end = StepEnd(
-            run=active.run.id,
-            step=command.step,
-            attempt=command.attempt,
-            item=command.item,
-            function=step.function,
-            error=error,
-            retryable=False,
-            started_ns=time_ns(),
-            ended_ns=time_ns(),
-        )
+        end = failed_at_once(active.run, step, command, error, time_ns())
         self._emit(lifecycle.step_event(lifecycle.STEP_FAILED, end, active.run.depth + 1, end.run))
 
     # -- parts -------------------------------------------------------------------------------
@@ -378,45 +305,8 @@ class Dispatcher:
         for key, started_ns in self._unstaged.items():
             flight = self.in_flight.get(key)
             if flight is not None:
-                self._put(_attempt_row(flight, started_ns))
+                self._put(attempt_row(flight, started_ns))
         self._unstaged.clear()
-
-    def _params(self, active: Active, step: Step, call: Call, function: Function, key: str) -> bytes:
-        run, event = active.run, active.event
-        read = self._read_place(event)
-        inputs = [read] if read else []
-        for before in step.after:
-            inputs += [Place(path, LOCAL) for path in active.outputs.get(before, ())]
-        return _encode(
-            Params(
-                event=Raw(encode(event)),
-                read=read,
-                inputs=inputs,
-                write=Place("", LOCAL, publish=step.outputs or function.outputs),
-                exec={"function": function.reference},
-                run=RunInfo(
-                    id=run.id,
-                    step=step.name,
-                    attempt=call.attempt,
-                    idempotency_key=key.rsplit("/", 1)[0],
-                    tenant=run.tenant,
-                    workflow=run.workflow,
-                    generation=run.generation,
-                    item=call.item if call.item >= 0 else None,
-                    started=rfc3339(run.started_ns / 1e9),
-                ),
-                results=_results(run, step),
-                item=active.item(step, call.item) if call.item >= 0 else msgspec.UNSET,
-                params=active.params if active.params is not None else msgspec.UNSET,
-            )
-        )
-
-    def _read_place(self, event: Event) -> Place | None:
-        path = self._publisher.input_place(event)
-        if path is None:
-            return None
-        members = path_members(path)
-        return Place(members["path"], LOCAL, members.get("path_raw"))
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -444,53 +334,6 @@ def _timer_key(run: str, step: str, item: int, attempt: int) -> str:
     return f"{run}/{step}/{item}/{attempt}"
 
 
-def _attempt_row(flight: InFlight, started_ns: int) -> AttemptRow:
-    run, step = flight.active.run, flight.step
-    return AttemptRow(
-        run=run.id,
-        step=step.name,
-        item=flight.call.item,
-        attempt=flight.call.attempt,
-        tenant=run.tenant,
-        phase=Phase.RUNNING,
-        function=step.function,
-        place=step.batch.system if step.batch else "pool",
-        started_ns=started_ns,
-    )
-
-
-def _results(run: Run, step: Step) -> dict[str, Raw]:
-    skip = step.each.split(".", 1)[0]
-    return {
-        name: result for name in step.after if name != skip and (result := run.steps[name].result) is not None
-    }
-
-
 def _current(flight: InFlight) -> bool:
     step = flight.active.run.steps.get(flight.call.step)
     return step is not None and step.phase is Phase.RUNNING
-
-
-def _with_error(answer: Answer, error: str, retryable: bool) -> Answer:
-    return msgspec.structs.replace(answer, result=None, error=error, retryable=retryable, files=None)
-
-
-def _answer_of(notice: JobNotice) -> Answer:
-    if notice.result is not None and len(notice.result) > ANSWER_BYTES_MAX:
-        error = (
-            f"the job answered {len(notice.result)} bytes; at most {ANSWER_BYTES_MAX} are kept. "
-            "Write large results to an output file and answer its name"
-        )
-        return Answer(key=notice.name, error=error, retryable=False, log=notice.log)
-    retryable = notice.state in (JobState.EVICTED, JobState.FAILED) and notice.retryable
-    return Answer(
-        key=notice.name,
-        result=Raw(notice.result) if notice.result is not None else None,
-        error=notice.error if notice.state is not JobState.SUCCEEDED else None,
-        retryable=retryable,
-        scratch=notice.scratch,
-        files=notice.files,
-        log=notice.log,
-        started_ns=notice.started_ns,
-        ended_ns=notice.ended_ns,
-    )

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import Raw
 
 from penstock.core import lifecycle
 from penstock.core.errors import NotFound, PenstockError
-from penstock.core.event import Event, decode_trusted, encode
+from penstock.core.event import Event, decode_trusted
 from penstock.core.lifecycle import CancelRequest, RunRequest, StepDue, StepEnd, data_of
 from penstock.core.ports import Record
 from penstock.core.rerun import rerun
-from penstock.core.rows import AttemptRow, DeadLetter, DeadLetterKind, Row, RunRow
+from penstock.core.rows import AttemptRow, DeadLetter, Row, RunRow
 from penstock.core.run import (
     Call,
     Cancel,
@@ -37,32 +37,18 @@ from penstock.core.run import (
     Wait,
     advance,
 )
-from penstock.core.snapshot import restore, snapshot
+from penstock.core.snapshot import restore
 from penstock.core.standing import standing
 from penstock.core.workflow import Trigger
 from penstock.workflows.active import Active
+from penstock.workflows.noted import Noted
 from penstock.workflows.registry import Registry
+from penstock.workflows.rows import Waiting, dead_letter, first_run, run_row
 
 _json = msgspec.json.Encoder()
 LARGE_FACTS = 5000
 """Facts about a run with a long map between two of its snapshots."""
 LIVE = ("running", "retrying", "waiting")
-
-
-class Waiting(NamedTuple):
-    """A run that has its row in state and no place yet; its event stays in the log.
-
-    Attributes:
-        run: Its id.
-        offset: Of its event.
-        trigger: What started it; None if only its row tells.
-        at_ns: When.
-    """
-
-    run: str
-    offset: int
-    trigger: Trigger | None
-    at_ns: int
 
 
 class RunStore(Protocol):
@@ -138,8 +124,7 @@ class Keeper:
         self.backlog: deque[Waiting] = deque()
         self._dirty: dict[str, Active] = {}
         self.replaying = False
-        self._noted_calls: dict[tuple[str, str, int, int], tuple[str, Command]] = {}
-        self._noted_events: dict[str, Event] = {}
+        self._noted = Noted()
         self._folds: dict[str, Callable[[Record], None]] = {
             lifecycle.STEP_SUCCEEDED: self._step_succeeded,
             lifecycle.STEP_FAILED: self._step_failed,
@@ -153,20 +138,20 @@ class Keeper:
     def fold(self, record: Record) -> None:
         """Let one record change the runs it is about."""
         if self.replaying:
-            self._noted_events.pop(record.event.id, None)
+            self._noted.events.pop(record.event.id, None)
         handler = self._folds.get(record.event.type)
         if handler is not None:
             handler(record)
 
     def start(self, trigger: Trigger, record: Record, *, at_ns: int) -> str:
         """Start the run of ``trigger`` for the record's event and return its id."""
-        run = _first_run(trigger, record.event, record.offset, at_ns)
+        run = first_run(trigger, record.event, record.offset, at_ns)
         if run.id in self.active:
             return run.id
         if len(self.active) < self.capacity:
             self._begin(run, record.event)
         else:
-            self._store.put(_row(run))
+            self._store.put(run_row(run))
             self.backlog.append(Waiting(run.id, record.offset, trigger, at_ns))
         return run.id
 
@@ -175,7 +160,7 @@ class Keeper:
             workflow = self._registry.workflow(run.tenant, run.workflow)
         except NotFound as error:
             run.phase, run.error, run.ended_ns = Phase.FAILED, str(error), run.started_ns
-            self._store.put(_row(run))
+            self._store.put(run_row(run))
             return
         active = self.active[run.id] = Active(run, workflow, event, params)
         self._advance(active, Start(), run.started_ns)  # first, so that the function starts without delay
@@ -200,7 +185,7 @@ class Keeper:
     def _attempt_ended(self, active: Active, end: StepEnd, phase: Phase) -> bool:
         if end.step not in active.steps:
             return False
-        self._noted_calls.pop((end.run, end.step, end.item, end.attempt), None)
+        self._noted.strike(end.run, end.step, end.item, end.attempt)
         self._store.put(
             AttemptRow(
                 run=end.run,
@@ -223,7 +208,7 @@ class Keeper:
 
     def _step_due(self, record: Record) -> None:
         due = data_of(record.event, StepDue)
-        self._noted_calls.pop((due.run, due.step, due.item, -due.attempt), None)
+        self._noted.strike(due.run, due.step, due.item, -due.attempt)
         active = self.active.get(due.run)
         if active is not None:
             self._advance(active, RetryDue(due.step, due.attempt, due.item), record.appended_ns)
@@ -262,7 +247,7 @@ class Keeper:
         elif len(self.active) < self.capacity:
             self._begin(run, event, request.params)
         else:
-            self._store.put(_row(run))
+            self._store.put(run_row(run))
             self.backlog.append(Waiting(run_id, record.offset, None, 0))
 
     def _rerun(self, run: Run, request: RunRequest, event: Event) -> None:
@@ -291,7 +276,7 @@ class Keeper:
         if isinstance(command, End):
             self._ended(active, command, at_ns)
         elif self.replaying:
-            self._note(active.run.id, command)
+            self._noted.note(active.run.id, command)
         elif isinstance(command, Call):
             self._hands.call(active, command)
         elif isinstance(command, Wait):
@@ -299,24 +284,15 @@ class Keeper:
         else:
             self._hands.stop(active, command)
 
-    def _note(self, run: str, command: Command) -> None:
-        if isinstance(command, Call):
-            self._noted_calls[run, command.step, command.item, command.attempt] = (run, command)
-        elif isinstance(command, Wait):
-            self._noted_calls[run, command.step, command.item, -command.attempt] = (run, command)
-        elif isinstance(command, Stop):
-            self._noted_calls.pop((run, command.step, command.item, command.attempt), None)
-            self._noted_calls.pop((run, command.step, command.item, -command.attempt - 1), None)
-
     def _ended(self, active: Active, end: End, at_ns: int) -> None:
         run = active.run
         run.phase, run.error, run.ended_ns = end.phase, end.error, at_ns
-        self._store.put(_row(run))
+        self._store.put(run_row(run))
         self._dirty.pop(run.id, None)
         del self.active[run.id]
         self._hands.forget(run.id)
         if end.phase is Phase.FAILED:
-            self._letters.put(_dead_letter(run, active.event, at_ns))
+            self._letters.put(dead_letter(run, active.event, at_ns))
         elif end.phase is Phase.SUCCEEDED:
             self._letters.succeeded(run.subject)
         self._emit(lifecycle.run_event(lifecycle.ENDED_TYPE[end.phase], run))
@@ -325,7 +301,7 @@ class Keeper:
 
     def _emit(self, event: Event) -> None:
         if self.replaying:
-            self._noted_events[event.id] = event
+            self._noted.events[event.id] = event
         else:
             self._emit_now(event)
 
@@ -339,7 +315,7 @@ class Keeper:
     def _promote(self, waiting: Waiting) -> None:
         if waiting.trigger is not None:
             event = self._read_event(waiting.offset)
-            self._begin(_first_run(waiting.trigger, event, waiting.offset, waiting.at_ns), event)
+            self._begin(first_run(waiting.trigger, event, waiting.offset, waiting.at_ns), event)
         else:
             self._promote_stored(waiting.run)
 
@@ -379,12 +355,12 @@ class Keeper:
             workflow = self._registry.workflow(run.tenant, run.workflow)
         except PenstockError as error:
             run.phase, run.error, run.ended_ns = Phase.FAILED, f"cannot go on after a restart: {error}", 1
-            self._store.put(_row(run))
+            self._store.put(run_row(run))
             return
         active = self.active[run.id] = Active(run, workflow, event, params)
         self._take_outputs(active, run.id)
         for command in standing(run):
-            self._note(run.id, command)
+            self._noted.note(run.id, command)
         if active.is_large:
             self._take_items(active)
 
@@ -397,10 +373,9 @@ class Keeper:
             rows = [row for row in rows if not self._told_item(active, row)]
 
     def _told_item(self, active: Active, row: AttemptRow) -> bool:
-        key = (row.run, row.step, row.item, row.attempt)
-        if key not in self._noted_calls or row.phase not in (Phase.SUCCEEDED, Phase.FAILED):
+        ended = row.phase in (Phase.SUCCEEDED, Phase.FAILED)
+        if not ended or not self._noted.strike(row.run, row.step, row.item, row.attempt):
             return False
-        del self._noted_calls[key]
         fact: Fact = Succeeded(row.step, row.attempt, Raw(row.result), row.item)
         if row.phase == Phase.FAILED:
             fact = StepFailed(row.step, row.attempt, row.error, True, row.item)
@@ -415,16 +390,15 @@ class Keeper:
 
     def is_unanswered(self, run: str, step: str, item: int, attempt: int) -> bool:
         """Whether the log, as far as it was folded, holds no end of this attempt."""
-        return (run, step, item, attempt) in self._noted_calls
+        return (run, step, item, attempt) in self._noted.commands
 
     def resume(self, answered: frozenset[tuple[str, str, int, int]] = frozenset()) -> None:
         """Carry out what was noted and not answered; ``answered`` attempts have answers on their way."""
         self.replaying = False
-        events, self._noted_events = self._noted_events, {}
-        for event in events.values():
+        noted, self._noted = self._noted, Noted()
+        for event in noted.events.values():
             self._emit_now(event)
-        noted, self._noted_calls = self._noted_calls, {}
-        for key, (run, command) in noted.items():
+        for key, (run, command) in noted.commands.items():
             active = self.active.get(run)
             if active is not None and key not in answered:
                 self._carry_out(active, command, active.run.started_ns)
@@ -440,48 +414,4 @@ class Keeper:
                 self._dirty[active.run.id] = active  # its attempts' rows tell what a snapshot would
                 continue
             active.facts = 0
-            self._store.put(_row(active.run))
-
-
-def _first_run(trigger: Trigger, event: Event, offset: int, at_ns: int) -> Run:
-    return Run(
-        id=lifecycle.run_id(trigger.tenant, trigger.id, event.id, 0),
-        tenant=trigger.tenant,
-        principal=trigger.principal,
-        workflow=trigger.workflow,
-        trigger=trigger.id,
-        event_id=event.id,
-        offset=offset,
-        subject=event.subject or "",
-        depth=event.depth or 0,
-        started_ns=at_ns,
-    )
-
-
-def _row(run: Run) -> RunRow:
-    return RunRow(
-        id=run.id,
-        tenant=run.tenant,
-        workflow=run.workflow,
-        trigger=run.trigger,
-        event_id=run.event_id,
-        subject=run.subject,
-        phase=run.phase,
-        started_ns=run.started_ns,
-        ended_ns=run.ended_ns,
-        error=run.error or "",
-        snapshot=snapshot(run),
-    )
-
-
-def _dead_letter(run: Run, event: Event, at_ns: int) -> DeadLetter:
-    return DeadLetter(
-        id=run.id,
-        tenant=run.tenant,
-        kind=DeadLetterKind.STEP,
-        subject=run.subject,
-        reason=run.error or "failed",
-        body=encode(event),
-        run=run.id,
-        at_ns=at_ns,
-    )
+            self._store.put(run_row(active.run))
