@@ -23,6 +23,8 @@ ADDRESS_NAME = "api.json"
 BACKLOG = 512
 HEAD_S_MAX = 20.0
 """A connection that has asked for nothing after so many seconds is closed."""
+BUFFER_BYTES = 16 << 10
+"""Unsent bytes of a connection at which its writer waits."""
 _CREDENTIALS = struct.Struct("3i")
 _REFUSAL = (
     b"HTTP/1.1 403 Forbidden\r\ncontent-type: application/problem+json\r\nconnection: close\r\n\r\n"
@@ -47,6 +49,7 @@ class Door(HttpToolsProtocol):
                 transport.close()
                 return
             self.app_state = {**self.app_state, DOOR: UNIX}
+        transport.set_write_buffer_limits(high=BUFFER_BYTES)
         super().connection_made(transport)
         self._patience = self.loop.call_later(HEAD_S_MAX, transport.close)
 

@@ -16,7 +16,7 @@ from penstock.server.api.problems import problem_of, response_of
 logger = logging.getLogger("penstock.api")
 STREAMS_MAX = 2000
 """Streams at once."""
-WRITE_BYTES = 64 << 10
+WRITE_BYTES = 16 << 10
 """About the most that is written at once, so that a slow client holds no more than this."""
 MEDIA = "text/event-stream"
 
