@@ -14,8 +14,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,6 +37,14 @@ TARGETS = ("engine", "zygote", "worker")
 PAUSE_S = 0.15
 OURS = ("results", "pings", ".penstock")
 """Folders in the storage whose files are results, not inputs."""
+
+
+RUN_EVENTS = (
+    lifecycle.RUN_STARTED,
+    lifecycle.RUN_SUCCEEDED,
+    lifecycle.RUN_FAILED,
+    lifecycle.RUN_CANCELLED,
+)
 
 
 class Account(NamedTuple):
@@ -181,23 +189,29 @@ def _parent(pid: int) -> int:
 def _account(installation: Installation, pinger: Pinger) -> Account:
     contents: Counter[str] = Counter()
     told: Counter[str] = Counter()
+    history: defaultdict[str, list[str]] = defaultdict(list)
     failed = []
     for record in Reader(installation.places.state / "log" / "0").read(0):
         event = record.event
+        if event.source.startswith("/storages/"):
+            history[event.subject or ""].append(event.type)
         if event.type in NEW_CONTENT:
             contents[f"content {event.subject} {event.id}"] += 1
-        elif event.type in (lifecycle.RUN_SUCCEEDED, lifecycle.RUN_FAILED):
+        elif event.type in RUN_EVENTS:
             end = data_of(event, RunEnd)
-            told[f"end of run {end.run}"] += 1
+            history[end.subject].append(f"{event.type} {end.error}".strip())
+            if event.type != lifecycle.RUN_STARTED:
+                told[f"end of run {end.run}"] += 1
             if event.type == lifecycle.RUN_FAILED:
                 failed.append(f"{end.subject}: {end.error}")
         elif event.type == lifecycle.STEP_SUCCEEDED:
             told[f"output of run {data_of(event, StepEnd).run}"] += 1
     doubled = [name for name, count in (contents + told).items() if count > 1]
-    return Account(len(contents), _lost(installation, pinger), doubled, failed)
+    return Account(len(contents), _lost(installation, pinger, history), doubled, failed)
 
 
-def _lost(installation: Installation, pinger: Pinger) -> list[str]:
+def _lost(installation: Installation, pinger: Pinger, history: Mapping[str, list[str]]) -> list[str]:
+    """Return what has no effect, with what the log says about it."""
     root, lost = installation.files, []
     for path in root.rglob("*.raw"):
         relative = path.relative_to(root)
@@ -206,6 +220,7 @@ def _lost(installation: Installation, pinger: Pinger) -> list[str]:
         result = root / "results" / relative.parent / f"{path.stem}.sha256"
         wanted = hashlib.sha256(path.read_bytes()).hexdigest()
         if not result.exists() or result.read_text() != wanted:
-            lost.append(f"{relative}: {'another' if result.exists() else 'no'} result")
+            known = "; ".join(history.get(str(path), ["nothing"]))
+            lost.append(f"{relative}: {'another' if result.exists() else 'no'} result; the log says: {known}")
     effects = {path.name for path in (root / "pings").glob("*")}
     return lost + [f"event {name}: no effect" for name in pinger.acknowledged if name not in effects]
