@@ -139,6 +139,11 @@ def test_durations_read_well(module: Any, seconds: float, words: str) -> None:
     assert module("wording.js", "return m.duration(given)", seconds) == words
 
 
+def test_times_keep_their_microseconds(module: Any) -> None:
+    body = "return m.span(given, '2026-11-21T09:00:00.001700Z')"
+    assert module("wording.js", body, "2026-11-21T09:00:00.001200Z") == "0.5 ms"
+
+
 def test_names_that_deceive_are_written_out(module: Any) -> None:
     assert module("wording.js", "return m.visible(given)", "a\u202eb\nc\x1b") == r"a\u202eb\nc\u001b"
     assert module("wording.js", "return m.path(given)", "/a%20b/%FF") == "/a%20b/%FF"

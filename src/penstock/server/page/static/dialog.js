@@ -37,10 +37,6 @@ export function confirm({ title, body, verb, danger = false, values = () => true
 
 /** Show a dialog with one way out. */
 export function show(title, ...body) {
-  return confirmless(title, body);
-}
-
-function confirmless(title, body) {
   const dialog = document.createElement("dialog");
   dialog.setAttribute("aria-labelledby", "dialog-title");
   document.body.append(dialog);

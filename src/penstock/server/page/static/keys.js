@@ -30,7 +30,7 @@ export function listen(go, deeds) {
     if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target) || document.querySelector("dialog[open]")) return;
     const isSecond = last.key === "g" && event.timeStamp - last.at < SEQUENCE_MS;
     last = { key: event.key, at: event.timeStamp };
-    if (event.key === "?" && event.key) return done(event, help);
+    if (event.key === "?") return done(event, help);
     if (!areOn()) return;
     if (isSecond && PLACES[event.key]) return done(event, () => go(PLACES[event.key]));
     if (event.key === "/") return done(event, focusSearch);

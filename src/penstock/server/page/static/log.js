@@ -72,7 +72,7 @@ export class LogTail {
     // It would begin from the start again; the next push about the run opens it afresh.
     source.onerror = () => {
       source.close();
-      if (this.#source === source) this.#become("lost");
+      this.#become("lost");
     };
   }
 

@@ -64,8 +64,11 @@ function failed(problem) {
 function drawFrame() {
   for (const link of document.querySelectorAll("[data-nav]")) {
     const isHere = link.dataset.nav === "/" ? location.pathname === "/" : location.pathname.startsWith(link.dataset.nav);
+    const was = link.hasAttribute("aria-current");
     if (isHere) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
+    // On narrow screens the navigation is a strip that scrolls.
+    if (isHere && !was) link.scrollIntoView({ block: "nearest", inline: "nearest" });
+    if (!isHere) link.removeAttribute("aria-current");
   }
   badge("/dead-letters", shared.status?.dead_letters?.open ?? 0, "open", "bad");
   badge("/runs", shared.status?.engine?.runs?.active ?? 0, "under way", "busy");
@@ -117,7 +120,7 @@ function show(address, isBack = false) {
   const url = new URL(address, location.href);
   view?.leave?.();
   const [pattern, Kind] = VIEWS.find(([each]) => each.test(url.pathname)) ?? [/^/, Unknown];
-  const names = pattern.exec(url.pathname).slice(1).map(decodeURIComponent);
+  const names = pattern.exec(url.pathname).slice(1).map(decoded);
   const next = new Kind();
   failure = null;
   view = next;
@@ -125,7 +128,6 @@ function show(address, isBack = false) {
   next.shared = shared;
   next.redraw = () => view === next && redraw();
   next.go = go;
-  next.replace = (there) => history.replaceState(null, "", there);
   const load = async () => {
     try {
       await next.load(names, new URL(location.href).searchParams);
@@ -145,6 +147,14 @@ function show(address, isBack = false) {
   draw();
   next.reload();
   if (!isBack) scrollTo(0, 0);
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 class Unknown {

@@ -15,8 +15,8 @@ export function timeline({ run, steps }) {
   const first = Math.min(millis(run.started), ...attempts.map((each) => millis(each.started)));
   const known = attempts.flatMap((each) => [millis(each.ended ?? each.started), millis(each.started)]);
   const isOpen = !run.ended;
-  const last = isOpen ? Math.max(...known, first + 1) * 1 : Math.max(millis(run.ended), ...known);
-  const wide = (Math.max(last - first, 0.001)) * (isOpen ? 1.1 : 1);
+  const last = isOpen ? Math.max(...known, first + 1) : Math.max(millis(run.ended), ...known);
+  const wide = Math.max(last - first, 0.001) * (isOpen ? 1.1 : 1);
   return h(
     "div",
     { class: "timeline" },

@@ -33,10 +33,10 @@ const date = new Intl.DateTimeFormat("en-CA", { year: "numeric", month: "2-digit
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const number = new Intl.NumberFormat("en");
 
-/** Milliseconds since 1970 of POSIX nanoseconds or of RFC 3339; NaN if it is neither. */
+/** Milliseconds since 1970 of a time in RFC 3339, microseconds included; NaN if it is none. */
 export function millis(when) {
-  if (typeof when === "number") return when > 1e14 ? when / 1e6 : when * 1000;
-  return Date.parse(when ?? "");
+  const finer = /\.\d{3}(\d+)/.exec(when ?? "");
+  return Date.parse(when ?? "") + (finer ? Number(`0.${finer[1]}`) : 0);
 }
 
 /** A time in the local zone, with its date unless that is today. */
