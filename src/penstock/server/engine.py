@@ -38,6 +38,7 @@ class Engine:
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
         self._tasks: set[asyncio.Task[None]] = set()
+        self.started = asyncio.Event()
         self.stopping = asyncio.Event()
         self.failure: BaseException | None = None
         self.troubles: dict[str, str] = {}
@@ -55,12 +56,13 @@ class Engine:
         parts.publisher.clean()
         parts.runtime.sweep_earlier()
         await self._restore_environments()
+        parts.timers.load()  # before the waits are resumed, so that each keeps the deadline it had
         parts.keeper.resume(answered)
-        parts.timers.load()
         self._spawn("pump", parts.pump.follow())
         for source in parts.sources:
             self._spawn(f"source {source.name}", self._run_source(source))
         await self._sources_ready()
+        self.started.set()
         self._spawn("housekeeping", tidy(parts))
 
     async def _sources_ready(self) -> None:

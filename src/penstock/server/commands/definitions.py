@@ -61,20 +61,20 @@ class Definitions:
             report["existing"] = sum(
                 [await self._backfill.existing(t.id, wish.principal) for t in fresh.triggers]
             )
+            await self._parts.checkpoint.durable()
         return report
 
     async def change_trigger(self, wish: TriggerWish) -> Any:
         """Pause, resume or roll back a trigger."""
         trigger = self.find_trigger(wish.tenant, wish.name)
-        if wish.workflow:
-            self._parts.registry.workflow(wish.tenant, wish.workflow)
+        workflow = wish.workflow and self._parts.registry.workflow(wish.tenant, wish.workflow).reference
         change = TriggerChange(
             tenant=wish.tenant,
             principal=wish.principal,
             id=trigger.id,
             paused=wish.paused,
             catch_up=wish.catch_up,
-            workflow=wish.workflow,
+            workflow=workflow,
         )
         await self._recorder.record(lifecycle.TRIGGER_CHANGED, change, trigger.id)
         return self._parts.registry.triggers[trigger.id]

@@ -46,6 +46,7 @@ class Whole:
             generation = time_ns() // 1_000_000 if wish.again else 0
             for record in found:
                 self._engine.backfill.request(trigger, record.event, wish.principal, generation)
+            await self._parts.checkpoint.durable()
         return {
             "trigger": trigger.name,
             "events": [r.event.subject or r.event.id for r in found[:SHOWN_MAX]],

@@ -11,6 +11,7 @@ from penstock.core import lifecycle
 from penstock.core.errors import Conflict, NotFound
 from penstock.core.event import Event, encode
 from penstock.core.lifecycle import CancelRequest, DeadLetterClose, RunRequest
+from penstock.core.rerun import rerun
 from penstock.core.rows import DeadLetter, RunRow
 from penstock.core.run import Phase
 from penstock.core.snapshot import restore
@@ -90,16 +91,20 @@ class Runs:
         old = restore(row.snapshot)
         if old.phase is Phase.SUCCEEDED and not (wish.from_step or wish.whole):
             raise Conflict(f"run {row.id} succeeded; name a step to begin from, or ask for the whole run")
-        event, _ = self._parts.keeper.event_of(old)
+        event, params = self._parts.keeper.event_of(old)
         trigger = self._parts.registry.triggers.get(row.trigger)
         workflow = trigger.workflow if trigger is not None and wish.whole else old.workflow
         generation = self._next_generation(row)
+        if not wish.whole:  # refused here, with words for who asks, and not behind the log
+            steps = frozenset({wish.from_step}) if wish.from_step else None
+            rerun(self._parts.registry.workflow(row.tenant, workflow), old, row.id, generation, steps)
         again = await self.request(
             wish,
             workflow,
             row.trigger,
             event,
             generation,
+            params=params or Raw(b"{}"),
             rerun_of="" if wish.whole else row.id,
             from_step=wish.from_step,
         )

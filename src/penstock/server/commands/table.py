@@ -20,6 +20,8 @@ from penstock.server.engine import Engine
 from penstock.server.ingest import Ingest
 
 Handler = Callable[[Any], Awaitable[Any]]
+AT_ANY_TIME = frozenset({"ingest", "log", "status", "stop"})
+"""Answered while the engine still starts. A deployment must not be acknowledged before files are watched."""
 
 
 class Commands:
@@ -36,6 +38,7 @@ class Commands:
         runs = Runs(engine.parts, recorder)
         letters = DeadLetters(engine.parts, runs, self._ingest)
         whole = Whole(engine, definitions)
+        self._started = engine.started
         self._handlers: dict[str, tuple[type[wishes.Who], Handler]] = {
             "ingest": (wishes.IngestWish, self._take_in),
             "deploy": (wishes.DeployWish, definitions.deploy),
@@ -62,6 +65,8 @@ class Commands:
         if do not in self._handlers:
             raise NotFound(f"the engine knows no command {do!r}; is it of another version?")
         kind, handler = self._handlers[do]
+        if do not in AT_ANY_TIME:
+            await self._started.wait()
         return await handler(msgspec.json.decode(with_, type=kind))
 
     async def _take_in(self, wish: wishes.IngestWish) -> Any:
