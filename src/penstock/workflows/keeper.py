@@ -8,15 +8,16 @@ off, and ``resume`` carries out the rest.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import msgspec
 from msgspec import Raw
 
 from penstock.core import lifecycle
-from penstock.core.errors import NotFound, PenstockError
+from penstock.core.errors import NotFound, PenstockError, Refused
 from penstock.core.event import Event, decode_trusted
+from penstock.core.items import SUCCEEDED
 from penstock.core.lifecycle import CancelRequest, RunRequest, StepDue, StepEnd, data_of
 from penstock.core.ports import Record
 from penstock.core.rerun import rerun
@@ -32,6 +33,7 @@ from penstock.core.run import (
     Run,
     Start,
     StepFailed,
+    StepRun,
     Stop,
     Succeeded,
     Wait,
@@ -43,9 +45,8 @@ from penstock.core.workflow import Trigger
 from penstock.workflows.active import Active
 from penstock.workflows.noted import Noted
 from penstock.workflows.registry import Registry
-from penstock.workflows.rows import Waiting, dead_letter, first_run, run_row
+from penstock.workflows.rows import Waiting, attempt_row, dead_letter, first_run, run_row
 
-_json = msgspec.json.Encoder()
 LARGE_FACTS = 5000
 """Facts about a run with a long map between two of its snapshots."""
 LIVE = ("running", "retrying", "waiting")
@@ -124,6 +125,7 @@ class Keeper:
         self.backlog: deque[Waiting] = deque()
         self._dirty: dict[str, Active] = {}
         self.replaying = False
+        self._is_filling = False
         self._noted = Noted()
         self._folds: dict[str, Callable[[Record], None]] = {
             lifecycle.STEP_SUCCEEDED: self._step_succeeded,
@@ -148,7 +150,7 @@ class Keeper:
         run = first_run(trigger, record.event, record.offset, at_ns)
         if run.id in self.active:
             return run.id
-        if len(self.active) < self.capacity:
+        if self._has_room():
             self._begin(run, record.event)
         else:
             self._store.put(run_row(run))
@@ -159,17 +161,26 @@ class Keeper:
         try:
             workflow = self._registry.workflow(run.tenant, run.workflow)
         except NotFound as error:
-            run.phase, run.error, run.ended_ns = Phase.FAILED, str(error), run.started_ns
-            self._store.put(run_row(run))
+            self._lost(run, event, str(error))
             return
         active = self.active[run.id] = Active(run, workflow, event, params)
         self._advance(active, Start(), run.started_ns)  # first, so that the function starts without delay
         self._emit(lifecycle.run_event(lifecycle.RUN_STARTED, run))
 
+    def _lost(self, run: Run, event: Event | None, error: str) -> None:
+        """Fail a run that can neither begin nor go on."""
+        run.phase, run.error, run.ended_ns = Phase.FAILED, error, run.started_ns
+        self._store.put(run_row(run))
+        self._letters.put(dead_letter(run, event, run.started_ns))
+        self._emit(lifecycle.run_event(lifecycle.RUN_FAILED, run))
+
     def _step_succeeded(self, record: Record) -> None:
         end = data_of(record.event, StepEnd)
         active = self.active.get(end.run)
-        if active is None or not self._attempt_ended(active, end, Phase.SUCCEEDED):
+        if active is None:
+            self._too_late(end)
+            return
+        if not self._attempt_ended(active, end, Phase.SUCCEEDED):
             return
         active.add_outputs(end.step, end.outputs)
         self._advance(active, Succeeded(end.step, end.attempt, end.result, end.item), record.appended_ns)
@@ -177,7 +188,10 @@ class Keeper:
     def _step_failed(self, record: Record) -> None:
         end = data_of(record.event, StepEnd)
         active = self.active.get(end.run)
-        if active is None or not self._attempt_ended(active, end, Phase.FAILED):
+        if active is None:
+            self._too_late(end)
+            return
+        if not self._attempt_ended(active, end, Phase.FAILED):
             return
         fact = StepFailed(end.step, end.attempt, end.error, end.retryable, end.item)
         self._advance(active, fact, record.appended_ns)
@@ -186,25 +200,14 @@ class Keeper:
         if end.step not in active.steps:
             return False
         self._noted.strike(end.run, end.step, end.item, end.attempt)
-        self._store.put(
-            AttemptRow(
-                run=end.run,
-                step=end.step,
-                item=end.item,
-                attempt=end.attempt,
-                tenant=active.run.tenant,
-                phase=phase,
-                function=end.function,
-                place=end.place,
-                started_ns=end.started_ns,
-                ended_ns=end.ended_ns,
-                error=end.error,
-                result=bytes(end.result),
-                outputs=_json.encode(end.outputs).decode(),
-                log=end.log,
-            )
-        )
+        self._store.put(attempt_row(end, active.run.tenant, phase))
         return True
+
+    def _too_late(self, end: StepEnd) -> None:
+        """The run has ended without this attempt (it was cancelled): let its row end, too."""
+        row = self._store.get(AttemptRow, end.run, end.step, end.item, end.attempt)
+        if row is not None and row.phase == Phase.RUNNING:
+            self._store.put(attempt_row(end, row.tenant, Phase.CANCELLED))
 
     def _step_due(self, record: Record) -> None:
         due = data_of(record.event, StepDue)
@@ -217,7 +220,7 @@ class Keeper:
         request = data_of(record.event, CancelRequest)
         if request.run not in self.active:
             self.backlog = deque(waiting for waiting in self.backlog if waiting.run != request.run)
-            self._promote_stored(request.run)
+            self._take_stored(request.run)
         active = self.active.get(request.run)
         if active is not None:
             self._advance(active, Cancel(request.reason), record.appended_ns)
@@ -244,23 +247,28 @@ class Keeper:
         )
         if request.rerun_of:
             self._rerun(run, request, event)
-        elif len(self.active) < self.capacity:
+        elif self._has_room():
             self._begin(run, event, request.params)
         else:
             self._store.put(run_row(run))
             self.backlog.append(Waiting(run_id, record.offset, None, 0))
 
     def _rerun(self, run: Run, request: RunRequest, event: Event) -> None:
-        row = self._store.get(RunRow, request.rerun_of)
-        if row is None:
-            return
-        old = restore(row.snapshot)
-        workflow = self._registry.workflow(run.tenant, old.workflow)
         steps = frozenset({request.from_step}) if request.from_step else None
-        fresh = rerun(workflow, old, run.id, run.generation, steps)
-        fresh.started_ns, fresh.ended_ns = run.started_ns, 0
+        try:
+            row = self._store.get(RunRow, request.rerun_of)
+            if row is None:
+                raise NotFound(f"run {request.rerun_of} is not kept any more; start a run for its event anew")
+            old = restore(row.snapshot)
+            workflow = self._registry.workflow(run.tenant, old.workflow)
+            fresh = rerun(workflow, old, run.id, run.generation, steps)
+        except Refused as error:
+            self._lost(run, event, str(error))
+            return
+        # Its wish is on the log, with the event in it: there it finds both after a restart.
+        fresh.started_ns, fresh.ended_ns, fresh.offset = run.started_ns, 0, run.offset
         active = self.active[run.id] = Active(fresh, workflow, event, request.params)
-        self._take_outputs(active, request.rerun_of, done=Phase.SUCCEEDED)
+        self._take_outputs(active)
         self._emit(lifecycle.run_event(lifecycle.RUN_STARTED, fresh))
         self._advance(active, Start(), run.started_ns)
 
@@ -296,8 +304,7 @@ class Keeper:
         elif end.phase is Phase.SUCCEEDED:
             self._letters.succeeded(run.subject)
         self._emit(lifecycle.run_event(lifecycle.ENDED_TYPE[end.phase], run))
-        if not self.replaying:
-            self.fill()
+        self.fill()
 
     def _emit(self, event: Event) -> None:
         if self.replaying:
@@ -308,24 +315,44 @@ class Keeper:
     # -- waiting runs ------------------------------------------------------------------------
 
     def fill(self) -> None:
-        """Begin waiting runs while there is room."""
+        """Begin waiting runs while there is room; when the log is folded again, too, for they began then."""
+        if self._is_filling:
+            return  # one ended as soon as it had begun; the loop below goes on
+        self._is_filling = True
         while self.backlog and len(self.active) < self.capacity:
             self._promote(self.backlog.popleft())
+        self._is_filling = False
+
+    def _has_room(self) -> bool:
+        return len(self.active) < self.capacity and not self.backlog
 
     def _promote(self, waiting: Waiting) -> None:
         if waiting.trigger is not None:
             event = self._read_event(waiting.offset)
             self._begin(first_run(waiting.trigger, event, waiting.offset, waiting.at_ns), event)
         else:
-            self._promote_stored(waiting.run)
+            active = self._take_stored(waiting.run)
+            if active is not None:
+                self._advance(active, Start(), active.run.started_ns)
+                self._emit(lifecycle.run_event(lifecycle.RUN_STARTED, active.run))
 
-    def _promote_stored(self, run_id: str) -> None:
+    def _take_stored(self, run_id: str) -> Active | None:
+        """Make a waiting run active, without beginning it."""
         row = self._store.get(RunRow, run_id)
         if row is None or row.phase != Phase.WAITING or run_id in self.active:
-            return
-        run = restore(row.snapshot)
-        event, params = self.event_of(run)
-        self._begin(run, event, params)
+            return None
+        return self._take(restore(row.snapshot))
+
+    def _take(self, run: Run) -> Active | None:
+        event = None
+        try:
+            event, params = self.event_of(run)
+            workflow = self._registry.workflow(run.tenant, run.workflow)
+        except PenstockError as error:
+            self._lost(run, event, f"it cannot go on: {error}")
+            return None
+        active = self.active[run.id] = Active(run, workflow, event, params)
+        return active
 
     def event_of(self, run: Run) -> tuple[Event, Raw | None]:
         """Return the event that a run started from, and what a person gave with it."""
@@ -339,26 +366,22 @@ class Keeper:
 
     def load(self) -> None:
         """Take over the runs that had not ended; commands are noted until ``resume``."""
-        self.replaying = True
+        self.replaying = self._is_filling = True
         for phase in LIVE:
             for row in self._store.select(RunRow, phase=phase):
                 self._load(row)
         self.backlog = deque(sorted(self.backlog, key=lambda waiting: waiting.offset))
+        self._is_filling = False
 
     def _load(self, row: RunRow) -> None:
         run = restore(row.snapshot)
         if run.phase is Phase.WAITING and not run.steps:
             self.backlog.append(Waiting(run.id, run.offset, None, 0))
             return
-        try:
-            event, params = self.event_of(run)
-            workflow = self._registry.workflow(run.tenant, run.workflow)
-        except PenstockError as error:
-            run.phase, run.error, run.ended_ns = Phase.FAILED, f"cannot go on after a restart: {error}", 1
-            self._store.put(run_row(run))
+        active = self._take(run)
+        if active is None:
             return
-        active = self.active[run.id] = Active(run, workflow, event, params)
-        self._take_outputs(active, run.id)
+        self._take_outputs(active)
         for command in standing(run):
             self._noted.note(run.id, command)
         if active.is_large:
@@ -382,11 +405,30 @@ class Keeper:
         self._advance(active, fact, row.ended_ns)
         return True
 
-    def _take_outputs(self, active: Active, run_id: str, done: str = Phase.SUCCEEDED) -> None:
-        for row in self._store.select(AttemptRow, run=run_id):
-            kept = active.run.steps.get(row.step)
-            if row.phase == done and kept is not None and kept.phase in (Phase.SUCCEEDED, Phase.RUNNING):
-                active.add_outputs(row.step, tuple(msgspec.json.decode(row.outputs)))
+    def _take_outputs(self, active: Active) -> None:
+        """Tell a run what it has published, and what the runs published whose good steps it keeps."""
+        found: dict[tuple[str, int], tuple[str, ...]] = {}
+        for run_id in self._ancestry(active.run):
+            for row in self._store.select(AttemptRow, run=run_id):
+                kept = active.run.steps.get(row.step)
+                if kept is None or row.phase != Phase.SUCCEEDED:
+                    continue
+                if run_id == active.run.id or _keeps(kept, row.item):
+                    found.setdefault((row.step, row.item), tuple(msgspec.json.decode(row.outputs)))
+        for (step, _), outputs in sorted(found.items()):
+            active.add_outputs(step, outputs)
+
+    def _ancestry(self, run: Run) -> Iterator[str]:
+        """Yield the ids of a run, of the run that it repeats, of the one that that one repeats ..."""
+        yield run.id
+        try:
+            event = self._read_event(run.offset)
+        except PenstockError:
+            return  # retention has removed the wish
+        if event.type == lifecycle.RUN_REQUESTED:
+            row = self._store.get(RunRow, data_of(event, RunRequest).rerun_of)
+            if row is not None:
+                yield from self._ancestry(restore(row.snapshot))
 
     def is_unanswered(self, run: str, step: str, item: int, attempt: int) -> bool:
         """Whether the log, as far as it was folded, holds no end of this attempt."""
@@ -415,3 +457,10 @@ class Keeper:
                 continue
             active.facts = 0
             self._store.put(run_row(active.run))
+
+
+def _keeps(step: StepRun, item: int) -> bool:
+    """Whether a run keeps what a step, or an item of it, did in a run before it."""
+    if step.items is None:
+        return step.phase is Phase.SUCCEEDED
+    return item < len(step.items.states) and step.items.states[item] == SUCCEEDED

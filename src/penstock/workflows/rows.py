@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
+
 from penstock.core import lifecycle
 from penstock.core.event import Event, encode
-from penstock.core.rows import DeadLetter, DeadLetterKind, RunRow
-from penstock.core.run import Run
+from penstock.core.lifecycle import StepEnd
+from penstock.core.rows import AttemptRow, DeadLetter, DeadLetterKind, RunRow
+from penstock.core.run import Phase, Run
 from penstock.core.snapshot import snapshot
 from penstock.core.workflow import Trigger
+
+_json = msgspec.json.Encoder()
 
 
 class Waiting(NamedTuple):
@@ -61,15 +66,35 @@ def run_row(run: Run) -> RunRow:
     )
 
 
-def dead_letter(run: Run, event: Event, at_ns: int) -> DeadLetter:
-    """Return the dead letter of a failed run."""
+def dead_letter(run: Run, event: Event | None, at_ns: int) -> DeadLetter:
+    """Return the dead letter of a failed run; its event is None if it can be read no more."""
     return DeadLetter(
         id=run.id,
         tenant=run.tenant,
         kind=DeadLetterKind.STEP,
         subject=run.subject,
         reason=run.error or "failed",
-        body=encode(event),
+        body=encode(event) if event is not None else b"{}",
         run=run.id,
         at_ns=at_ns,
+    )
+
+
+def attempt_row(end: StepEnd, tenant: str, phase: Phase) -> AttemptRow:
+    """Return the row of an attempt that has ended."""
+    return AttemptRow(
+        run=end.run,
+        step=end.step,
+        item=end.item,
+        attempt=end.attempt,
+        tenant=tenant,
+        phase=phase,
+        function=end.function,
+        place=end.place,
+        started_ns=end.started_ns,
+        ended_ns=end.ended_ns,
+        error=end.error,
+        result=bytes(end.result),
+        outputs=_json.encode(end.outputs).decode(),
+        log=end.log,
     )
