@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from penstock.core.rows import AttemptRow, DeadLetter, Decision, Intent, Outcome, RunRow, Seen
+from penstock.core.rows import AttemptRow, CursorRow, DeadLetter, Decision, Intent, Outcome, RunRow, Seen
 from penstock.state.embedded import EmbeddedState
 
 
@@ -43,4 +44,29 @@ async def test_ended_runs_go_with_all_that_belongs_to_them(tmp_path: Path) -> No
     assert {row.run for row in state.select(Intent)} == {"new", "running"}
     assert {row.id for row in state.select(DeadLetter)} == {"open"}
     assert {row.event_id for row in state.select(Seen)} == {"late"}
+    state.close()
+
+
+@pytest.mark.anyio
+async def test_a_commit_that_waits_for_the_removal_takes_what_is_staged_then(tmp_path: Path) -> None:
+    state = EmbeddedState(tmp_path / "state.db")
+    for number in range(3000):
+        state.put(*run(f"old{number}", 10))
+    await state.commit()
+    begun = False
+
+    def stage() -> None:
+        nonlocal begun
+        begun = True
+        state.put(*run("late", 0))
+
+    removal = asyncio.create_task(state.forget(ended_before_ns=100, offset_before=0))
+    await asyncio.sleep(0)
+    commit = asyncio.create_task(state.commit(None, stage))
+    await asyncio.sleep(0)
+    assert not begun, "nothing is staged before its turn: a cursor that moves meanwhile would be alone"
+    state.put(CursorRow("pump", 0, 7))
+    await asyncio.gather(removal, commit)
+    assert begun
+    assert {row.id for row in state.select(RunRow)} == {"late"}
     state.close()

@@ -88,12 +88,18 @@ class State(Protocol):
     def put(self, *rows: Row) -> None:
         """Stage rows (insert or replace by key). Reads through this object see them at once."""
 
-    async def commit(self, ready: Callable[[], Awaitable[None]] | None = None) -> None:
+    async def commit(
+        self,
+        ready: Callable[[], Awaitable[None]] | None = None,
+        stage: Callable[[], None] = lambda: None,
+    ) -> None:
         """Return once every row staged so far is on disk, in one transaction with the cursor.
 
         Args:
             ready: Awaited between taking the staged rows and writing them: the log's ``sync``, so
                 that state never knows more than the log.
+            stage: Called right before the rows are taken, with nothing in between: it stages what is kept
+                elsewhere, so that a cursor is never committed without what it stands for.
 
         Raises:
             Unavailable: Not now; the rows stay staged.

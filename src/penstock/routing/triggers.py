@@ -92,7 +92,7 @@ class Triggers:
                 f"run {cause} of {workflow.name} raised this event itself; "
                 "set own_outputs if it shall start on its own outputs"
             )
-            return Match(trigger, Outcome.LOOP, reason)
+            return Match(trigger, Outcome.REFUSED, reason)
         if (event.depth or 0) >= workflow.depth_max:
             reason = (
                 f"{event.depth} runs stand behind this event, and {workflow.name} allows {workflow.depth_max}"

@@ -80,6 +80,11 @@ class Channel:
         before = os.umask(0o177)
         try:
             self._server = await asyncio.start_unix_server(self._client, str(self.path))
+        except OSError as error:
+            raise Unavailable(
+                f"cannot listen at {self.path}: {error}. A socket's path may have 107 bytes: "
+                "choose a shorter --home, or set XDG_RUNTIME_DIR"
+            ) from error
         finally:
             os.umask(before)
 

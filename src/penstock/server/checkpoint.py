@@ -79,11 +79,16 @@ class Checkpoint:
 
     async def _commit(self) -> None:
         self._served, self._waiting = self._waiting, []
+        position = 0
+
+        def taken() -> None:
+            nonlocal position
+            self._stage()
+            position = self._position()
+
         while True:
             try:
-                self._stage()
-                position = self._position()
-                await self._state.commit(self._log.sync)
+                await self._state.commit(self._log.sync, taken)
                 break
             except Unavailable as error:
                 self.trouble = str(error)

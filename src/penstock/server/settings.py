@@ -203,4 +203,6 @@ def write_storage(config: Path, storage: StorageSettings) -> None:
     if storage.existing:
         lines += "existing = true\n"
     before = config.read_text(encoding="utf-8").rstrip() + "\n\n" if config.exists() else ""
-    config.write_text(before + lines, encoding="utf-8")
+    fresh = config.with_name(f".{config.name}.new")
+    fresh.write_text(before + lines, encoding="utf-8")
+    fresh.replace(config)

@@ -86,9 +86,14 @@ class EmbeddedState:
         """Whether rows are staged."""
         return bool(self._staged)
 
-    async def commit(self, ready: Callable[[], Awaitable[None]] | None = None) -> None:
+    async def commit(
+        self,
+        ready: Callable[[], Awaitable[None]] | None = None,
+        stage: Callable[[], None] = lambda: None,
+    ) -> None:
         """Write what is staged; see ``core.ports.State.commit``."""
         async with self._committing:
+            stage()
             if not self._staged:
                 return
             self._writing, self._staged = self._staged, {}
@@ -190,11 +195,12 @@ class EmbeddedState:
 
     async def forget(self, *, ended_before_ns: int, offset_before: int) -> int:
         """Remove old history (see ``state.history``) and return how many runs went."""
-        async with self._committing:
-            self._end_snapshot()
-            return await asyncio.get_running_loop().run_in_executor(
-                self._thread, forget, self._connection, ended_before_ns, offset_before
-            )
+        # Not under the lock of commits: a commit takes its rows when it is asked for, together with the
+        # snapshots staged for it, and not some time later. The one thread keeps the two apart.
+        self._end_snapshot()
+        return await asyncio.get_running_loop().run_in_executor(
+            self._thread, forget, self._connection, ended_before_ns, offset_before
+        )
 
     async def backup(self, target: Path) -> None:
         """Copy the committed state to ``target``, consistently, while it is in use.

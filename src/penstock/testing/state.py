@@ -41,8 +41,13 @@ class MemoryState:
             self._staged.setdefault(type(row), {})[key] = row
             self._rows.setdefault(type(row), {})[key] = row
 
-    async def commit(self, ready: Callable[[], Awaitable[None]] | None = None) -> None:
+    async def commit(
+        self,
+        ready: Callable[[], Awaitable[None]] | None = None,
+        stage: Callable[[], None] = lambda: None,
+    ) -> None:
         """Commit what is staged; see ``core.ports.State.commit``."""
+        stage()
         if not self._staged:
             return
         taken, self._staged = self._staged, {}
