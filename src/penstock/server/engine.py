@@ -17,7 +17,7 @@ from penstock.core.lifecycle import TriggerChange
 from penstock.core.ports import Source
 from penstock.core.rows import CursorRow, Intent
 from penstock.functions.environment import restore
-from penstock.server.backfill import Backfill
+from penstock.server.backfill import Backfill, behind
 from penstock.server.housekeeping import tidy
 from penstock.server.parts import Parts
 from penstock.server.pump import READER
@@ -59,6 +59,8 @@ class Engine:
         parts.timers.load()  # before the waits are resumed, so that each keeps the deadline it had
         parts.keeper.resume(answered)
         self._spawn("pump", parts.pump.follow())
+        for trigger_id in behind(parts.state):
+            self._spawn("catch up", self.backfill.catch_up(trigger_id))
         for source in parts.sources:
             self._spawn(f"source {source.name}", self._run_source(source))
         await self._sources_ready()
@@ -171,8 +173,10 @@ class Engine:
                 return
 
     def resumed(self, change: TriggerChange, since: int, until: int) -> None:
-        """Run what a trigger missed while it was paused."""
-        self._spawn("catch up", self.backfill.between(change.id, since, until, change.principal))
+        """Run what a trigger missed while it was paused; while the log is folded again, after that."""
+        self.backfill.missed(change.id, since, until)
+        if not self.parts.keeper.replaying:
+            self._spawn("catch up", self.backfill.catch_up(change.id))
 
     def spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         """Run something beside the rest; its failure is logged."""

@@ -2,7 +2,7 @@
 
 | what                                             | goes when                                             |
 |--------------------------------------------------|-------------------------------------------------------|
-| log segments                                     | older than ``log.retention_s``, or all together larger than ``log.retention_bytes``; but not what a paused trigger has not seen, up to ``PINNED_SHARE`` of that size, nor what waiting runs need |
+| log segments                                     | older than ``log.retention_s``, or all together larger than ``log.retention_bytes``; but not what a paused trigger has not seen, up to ``PINNED_SHARE`` of that size, nor what waiting runs and triggers that catch up need |
 | ended runs, their attempts, decisions, intents, timers, closed dead letters | ended longer ago than ``history_s``       |
 | seen event ids                                   | their event has left the log                          |
 | log files of workers and jobs                    | not written to for ``history_s``                      |
@@ -19,6 +19,7 @@ import os
 from pathlib import Path
 from time import time, time_ns
 
+from penstock.server.backfill import behind
 from penstock.server.parts import Parts
 
 logger = logging.getLogger("penstock.housekeeping")
@@ -47,6 +48,7 @@ def pinned(parts: Parts) -> int | None:
             min(needed),
         )
         needed = []
+    needed += behind(parts.state).values()
     needed += [waiting.offset for waiting in parts.keeper.backlog]
     needed += [active.run.offset for active in parts.keeper.active.values()]
     return min(needed, default=None)

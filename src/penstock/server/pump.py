@@ -131,7 +131,7 @@ class Pump:
             self._letters.put(_dead_letter(record, DeadLetterKind.EVENT, str(error), LOCAL_TENANT))
 
     def _resume(self, change: TriggerChange, was_paused: bool, since: int, offset: int) -> None:
-        if was_paused and change.catch_up and not self._keeper.replaying:
+        if was_paused and change.catch_up:
             self._resumed(change, since, offset)
 
     def _decided(self, match: Match, record: Record) -> None:
