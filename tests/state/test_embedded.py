@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -108,25 +107,6 @@ async def test_a_backup_taken_while_writing_is_one_moment_of_the_state(
 async def test_a_backup_that_cannot_be_written_says_so(state: EmbeddedState, tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="no-such-folder"):
         await state.backup(tmp_path / "no-such-folder" / "copy.db")
-
-
-@pytest.mark.anyio
-async def test_a_commit_takes_what_is_staged_when_asked_also_while_old_history_goes(
-    state: EmbeddedState,
-) -> None:
-    go_on = threading.Event()
-    state._thread.submit(go_on.wait)
-    forgetting = asyncio.create_task(state.forget(ended_before_ns=1, offset_before=1))
-    await asyncio.sleep(0)
-    state.put(CursorRow("pump", 0, 1))
-    commit = asyncio.create_task(state.commit())
-    await asyncio.sleep(0)
-    state.put(CursorRow("pump", 0, 2))  # its run's snapshot is not staged yet
-    go_on.set()
-    await asyncio.gather(forgetting, commit)
-    with closing(sqlite3.connect(state.path)) as other:
-        assert other.execute("SELECT offset FROM cursors").fetchone() == (1,)
-    assert state.dirty
 
 
 PATHS = st.binary(max_size=3).map(lambda tail: b"/d" + tail) | st.sampled_from(

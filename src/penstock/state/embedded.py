@@ -22,8 +22,8 @@ from sqlalchemy.dialects.sqlite import insert
 
 from penstock.core.errors import Broken, PenstockError, Unavailable
 from penstock.core.rows import FileState, OutputRow, Row
-from penstock.state.migrations import bring_up
 from penstock.state.history import forget
+from penstock.state.migrations import bring_up
 from penstock.state.tables import KEY_WIDTH, TABLES
 
 FILES_PAGE = 2000
@@ -195,12 +195,11 @@ class EmbeddedState:
 
     async def forget(self, *, ended_before_ns: int, offset_before: int) -> int:
         """Remove old history (see ``state.history``) and return how many runs went."""
-        # Not under the lock of commits: a commit takes its rows when it is asked for, together with the
-        # snapshots staged for it, and not some time later. The one thread keeps the two apart.
-        self._end_snapshot()
-        return await asyncio.get_running_loop().run_in_executor(
-            self._thread, forget, self._connection, ended_before_ns, offset_before
-        )
+        async with self._committing:
+            self._end_snapshot()
+            return await asyncio.get_running_loop().run_in_executor(
+                self._thread, forget, self._connection, ended_before_ns, offset_before
+            )
 
     async def backup(self, target: Path) -> None:
         """Copy the committed state to ``target``, consistently, while it is in use.

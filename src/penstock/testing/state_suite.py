@@ -189,6 +189,22 @@ class StateSuite:
         assert order == ["log synced", "committed"]  # nothing staged: nothing asked
 
     @pytest.mark.anyio
+    async def test_what_a_commit_stages_in_its_turn_goes_with_it_and_what_comes_later_does_not(
+        self, state: State
+    ) -> None:
+        state.put(CursorRow("pump", 0, 1))
+
+        async def meanwhile() -> None:
+            state.put(CursorRow("pump", 0, 2))
+
+        await state.commit(meanwhile, lambda: state.put(run_row("a")))
+        assert state.dirty
+        assert state.get(RunRow, "a") == run_row("a")
+        assert state.get(CursorRow, "pump", 0) == CursorRow("pump", 0, 2)
+        await state.commit()
+        assert not state.dirty
+
+    @pytest.mark.anyio
     @pytest.mark.parametrize("failure", [Unavailable("no log"), asyncio.CancelledError(), RuntimeError("?")])
     async def test_rows_of_a_commit_that_failed_are_committed_by_the_next(
         self, state: State, failure: BaseException
