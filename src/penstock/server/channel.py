@@ -121,6 +121,8 @@ class Channel:
             while True:
                 size = int.from_bytes(await reader.readexactly(4), "little")
                 if size > FRAME_BYTES_MAX:
+                    words = f"a request of {size} bytes is too large; at most {FRAME_BYTES_MAX} are taken"
+                    writer.write(_frame({"id": 0, "error": Problem("Invalid", words)}))
                     return
                 ask = _ask.decode(await reader.readexactly(size))
                 if ask.do == "follow":
@@ -130,6 +132,7 @@ class Channel:
                 task = asyncio.get_running_loop().create_task(self._answer(ask, writer))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
+                await writer.drain()  # who does not read answers gets no more of them
         except (asyncio.IncompleteReadError, ConnectionError, msgspec.MsgspecError):
             return
         finally:
@@ -155,8 +158,9 @@ class Channel:
 
     async def close(self) -> None:
         """Stop listening."""
-        if self._server is not None:
-            self._server.close()
+        if self._server is None:
+            return  # the socket there is another engine's
+        self._server.close()
         for writer in list(self._writers):
             writer.close()
         self.path.unlink(missing_ok=True)

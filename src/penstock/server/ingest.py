@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from penstock.core import lifecycle
-from penstock.core.errors import Forbidden
-from penstock.core.event import Event
+from penstock.core.errors import Forbidden, Invalid
+from penstock.core.event import EVENT_BYTES_MAX, Event, encode
 from penstock.core.rows import Seen
 from penstock.server.parts import Parts
 
@@ -25,12 +25,14 @@ class Ingest:
         self._fresh: dict[tuple[str, str], None] = {}
         self._batch: list[Event] = []
         self._flush: asyncio.Future[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def take(self, events: Sequence[Event]) -> list[dict[str, Any]]:
         """Return, for each event, its id and whether it was new, once all are on disk.
 
         Raises:
             Forbidden: An event claims a source that is ours; none was taken in.
+            Invalid: An event is too large; none was taken in.
             Unavailable: The log cannot take them now.
         """
         for event in events:
@@ -38,6 +40,8 @@ class Ingest:
                 raise Forbidden(
                     f"event {event.id!r}: source {event.source!r} is Penstock's own; use a source of yours"
                 )
+            if (size := len(encode(event))) > EVENT_BYTES_MAX:  # or it would spoil the others of its turn
+                raise Invalid(f"event {event.id!r} has {size} bytes; at most {EVENT_BYTES_MAX} are taken")
         answers, new = [], []
         for event in events:
             key = (event.source, event.id)
@@ -46,12 +50,7 @@ class Ingest:
             if not known:
                 self._fresh[key] = None
                 new.append(event)
-        try:
-            await self._append(new)
-        except BaseException:
-            for event in new:
-                self._fresh.pop((event.source, event.id), None)
-            raise
+        await self._append(new)
         return answers
 
     async def _append(self, events: list[Event]) -> None:
@@ -61,8 +60,13 @@ class Ingest:
         if self._flush is None:
             loop = asyncio.get_running_loop()
             self._flush = loop.create_future()
-            loop.call_soon(lambda: loop.create_task(self._write()))
+            loop.call_soon(self._begin)
         await asyncio.shield(self._flush)
+
+    def _begin(self) -> None:
+        task = asyncio.get_running_loop().create_task(self._write())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _write(self) -> None:
         batch, self._batch = self._batch, []
@@ -71,10 +75,14 @@ class Ingest:
         try:
             records = await self._parts.log.append(batch)
         except BaseException as error:
+            self._forget(batch)  # before anybody hears of it: a duplicate must not be called known now
             flush.set_exception(error)
             return
         flush.set_result(None)
         if records:
             await self._parts.pump.reached(records[-1].offset)
+        self._forget(batch)
+
+    def _forget(self, batch: list[Event]) -> None:
         for event in batch:
             self._fresh.pop((event.source, event.id), None)
