@@ -131,7 +131,7 @@ ASK = """
 import socket, sys
 peer = socket.socket(socket.AF_UNIX)
 peer.connect(sys.argv[1])
-peer.sendall(b"GET /api/v1/status HTTP/1.1\\r\\nhost: x\\r\\n\\r\\n")
+# The refusal comes unasked; what is sent meanwhile would reset the line.
 print(peer.recv(4096).split(b"\\r\\n")[0].decode())
 """
 
