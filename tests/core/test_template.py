@@ -44,7 +44,13 @@ def test_a_file_in_the_root_has_an_empty_relative_folder() -> None:
 
 @pytest.mark.parametrize(
     ("base", "expected"),
-    [(b"plain", b"plain|"), (b".hidden", b".hidden|"), (b"a.tar.gz", b"a.tar|.gz"), (b"..x", b"..x|"), (b"x.", b"x|.")],
+    [
+        (b"plain", b"plain|"),
+        (b".hidden", b".hidden|"),
+        (b"a.tar.gz", b"a.tar|.gz"),
+        (b"..x", b"..x|"),
+        (b"x.", b"x|."),
+    ],
 )
 def test_the_suffix_is_the_last_one_and_a_hidden_file_has_none(base: bytes, expected: bytes) -> None:
     assert path("{root}/d/{stem}|{suffix}", b"/data/" + base) == b"/data/d/" + expected
