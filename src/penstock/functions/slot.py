@@ -121,15 +121,20 @@ class Slot:
         return _DECODER.decode(protocol.receive(self._near))
 
     def take_back(self) -> list[Invocation]:
-        """Return the calls that it has not begun, in order; from now on they are not its calls."""
-        unread = 0
+        """Return the calls that it has not begun, in order; from now on they are not its calls.
+
+        It reads at the same moment, so what we get need not be the newest: with two calls unread we may
+        get the first and it the second. So each is recognised by what it carries.
+        """
+        back: list[Invocation] = []
         try:
-            while protocol.receive(self._far, socket.MSG_DONTWAIT):
-                unread += 1
+            while message := protocol.receive(self._far, socket.MSG_DONTWAIT):
+                call = next((call for call in reversed(self.calls) if call.params == message), None)
+                if call is not None:  # else the function has answered it unasked, into our socket
+                    self.calls.remove(call)
+                    back.append(call)
         except BlockingIOError:
             pass
-        back = [self.calls.pop() for _ in range(min(unread, len(self.calls)))]
-        back.reverse()
         return back
 
     def hang_up(self) -> None:
