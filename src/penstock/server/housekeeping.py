@@ -1,12 +1,15 @@
 """What is removed, and when. Stated rules, no clock of its own.
 
-| what                                             | goes when                                             |
-|--------------------------------------------------|-------------------------------------------------------|
-| log segments                                     | older than ``log.retention_s``, or all together larger than ``log.retention_bytes``; but not what a paused trigger has not seen, up to ``PINNED_SHARE`` of that size, nor what waiting runs and triggers that catch up need |
-| ended runs, their attempts, decisions, intents, timers, closed dead letters | ended longer ago than ``history_s``       |
-| seen event ids                                   | their event has left the log                          |
-| log files of workers and jobs                    | not written to for ``history_s``                      |
-| scratch and attempts' folders of an earlier life | at the next start, after recovery                     |
+================================ ==========================================================
+log segments                     older than ``log.retention_s``, or all together larger than
+                                 ``log.retention_bytes``; not what a run under way or waiting needs,
+                                 nor what a paused trigger has not seen, up to ``PINNED_SHARE`` of that
+ended runs and what is theirs    ended longer ago than ``history_s``, and no open dead letter needs them
+closed dead letters, decisions   older than ``history_s``
+seen event ids                   their event has left the log
+log files of workers and jobs    not written to for ``history_s``
+scratch of an earlier life       at the next start, after recovery
+================================ ==========================================================
 
 It is looked at at every start, and each time a log segment is full.
 """

@@ -192,6 +192,8 @@ class Dispatcher:
         kind = _JOB_EVENTS.get(notice.state, lifecycle.JOB_FINISHED)
         self._tell_job(kind, flight, notice.name, notice.state, notice.error or "")
         if notice.state not in ENDED:
+            self._unstaged.pop(notice.name, None)
+            self._put(attempt_row(flight, time_ns(), notice.state))
             return
         del self.in_flight[notice.name]
         answer = answer_of(notice)

@@ -61,8 +61,8 @@ def failed_at_once(run: Run, step: Step, call: Call, error: str, now_ns: int) ->
     )
 
 
-def attempt_row(flight: InFlight, started_ns: int) -> AttemptRow:
-    """Return the row of a call that is under way."""
+def attempt_row(flight: InFlight, started_ns: int, state: JobState | None = None) -> AttemptRow:
+    """Return the row of a call that is under way; of a job, in ``state``."""
     run, step = flight.active.run, flight.step
     return AttemptRow(
         run=run.id,
@@ -70,7 +70,7 @@ def attempt_row(flight: InFlight, started_ns: int) -> AttemptRow:
         item=flight.call.item,
         attempt=flight.call.attempt,
         tenant=run.tenant,
-        phase=Phase.RUNNING,
+        phase=Phase.RUNNING if step.batch is None else (state or JobState.QUEUED),
         function=step.function,
         place=step.batch.system if step.batch else "pool",
         started_ns=started_ns,

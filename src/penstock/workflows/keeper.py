@@ -206,7 +206,7 @@ class Keeper:
     def _too_late(self, end: StepEnd) -> None:
         """The run has ended without this attempt (it was cancelled): let its row end, too."""
         row = self._store.get(AttemptRow, end.run, end.step, end.item, end.attempt)
-        if row is not None and row.phase == Phase.RUNNING:
+        if row is not None and row.ended_ns == 0:
             self._store.put(attempt_row(end, row.tenant, Phase.CANCELLED))
 
     def _step_due(self, record: Record) -> None:

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 from penstock.core import lifecycle
 from penstock.core.errors import Invalid
 from penstock.core.event import Event, path_of
-from penstock.core.lifecycle import DeadLetterClose, RunEnd, StepEnd, data_of
+from penstock.core.lifecycle import DeadLetterClose, JobMove, RunEnd, StepEnd, data_of
 from penstock.server.api.desk import Desk
 from penstock.server.api.history import Entry
 from penstock.server.api.operation import Ask, Operation
@@ -70,6 +70,7 @@ class Message(Struct, kw_only=True, omit_defaults=True):
 
 _RUNS = frozenset({lifecycle.RUN_STARTED, *lifecycle.ENDED_TYPE.values()})
 _STEPS = frozenset({lifecycle.STEP_SUCCEEDED, lifecycle.STEP_FAILED})
+_JOBS = frozenset({lifecycle.JOB_SUBMITTED, lifecycle.JOB_STARTED, lifecycle.JOB_EVICTED})
 _DEFINITIONS = frozenset({lifecycle.DEPLOYED, lifecycle.TRIGGER_CHANGED, lifecycle.TRIGGER_REMOVED})
 
 
@@ -83,6 +84,8 @@ def messages(entry: Entry) -> list[Message]:
             found = _run(data_of(event, RunEnd))
         elif event.type in _STEPS:
             found = _step(data_of(event, StepEnd), event.type == lifecycle.STEP_SUCCEEDED)
+        elif event.type in _JOBS:
+            found = [_job(data_of(event, JobMove))]
         elif event.type in _DEFINITIONS:
             found = [Message(kind="status", what="definitions", id=event.subject or "")]
         elif event.type == lifecycle.DEAD_LETTER_CLOSED:
@@ -138,6 +141,17 @@ def _step(end: StepEnd, succeeded: bool) -> list[Message]:
     if end.place in ("", POOL):
         return [told]
     return [told, msgspec.structs.replace(told, kind="job")]
+
+
+def _job(move: JobMove) -> Message:
+    return Message(
+        kind="job",
+        id=move.run,
+        step=move.step,
+        attempt=move.attempt,
+        phase=move.state,
+        error=move.error[:ERROR_CHARS_MAX],
+    )
 
 
 async def live(ask: Ask) -> ASGIApp:

@@ -108,7 +108,7 @@ async def _spans(desk: Desk, rows: list[AttemptRow]) -> list[tuple[AttemptRow, s
 
 
 async def _live_span(desk: Desk, row: AttemptRow) -> str:
-    if row.phase != "running":
+    if row.ended_ns:
         return ""
     try:
         return (await _where(desk, row))[0]
@@ -168,7 +168,7 @@ async def _follow(desk: Desk, row: AttemptRow) -> AsyncIterator[bytes]:
     start = desk.tail.end
     # Asked again behind the position from which the end is looked for, so that it cannot be missed.
     row = await desk.state.attempt(row.run, row.step, row.item, row.attempt) or row
-    if row.phase != "running" or row.log:
+    if row.ended_ns or row.log:
         async for chunk in _ended(desk, row):
             yield chunk
         return

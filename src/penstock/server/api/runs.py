@@ -310,17 +310,14 @@ async def jobs(ask: Ask) -> list[JobView]:
     return [_job(row) for row in rows]
 
 
-_JOB_STATES = frozenset({"queued", "running", "held"})
-
-
 def _job(row: AttemptRow) -> JobView:
-    under_way = row.place if row.place in _JOB_STATES else "queued"
     return JobView(
         run=row.run,
         step=row.step,
         item=row.item,
         attempt=row.attempt,
-        state=under_way if row.phase == "running" else row.phase,
+        state=row.phase,
+        system=row.place,
         function=row.function,
         started=when(row.started_ns),
         ended=when(row.ended_ns),

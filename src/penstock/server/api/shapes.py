@@ -242,6 +242,7 @@ class JobView(Struct, kw_only=True):
     item: int
     attempt: int
     state: str
+    system: str
     function: str
     started: str | None
     ended: str | None
