@@ -2,7 +2,7 @@
 
 ================================ ==========================================================
 log segments                     older than ``log.retention_s``, or all together larger than
-                                 ``log.retention_bytes``; not what a run under way or waiting needs,
+                                 ``log.retention_bytes``; not what runs and catching-up triggers need,
                                  nor what a paused trigger has not seen, up to ``PINNED_SHARE`` of that
 ended runs and what is theirs    ended longer ago than ``history_s``, and no open dead letter needs them
 closed dead letters, decisions   older than ``history_s``
