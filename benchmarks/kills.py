@@ -14,6 +14,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -35,6 +36,8 @@ from penstock.testing.installation import Installation
 FAULTS = ROOT / "tests" / "faults"
 TARGETS = ("engine", "zygote", "worker")
 PAUSE_S = 0.15
+VICTIM_S = 2.0
+"""How long is waited for a zygote or a worker to be there, in seconds."""
 OURS = ("results", "pings", ".penstock")
 """Folders in the storage whose files are results, not inputs."""
 
@@ -51,7 +54,7 @@ class Account(NamedTuple):
     """What the storage and the log say at the end; each entry names one case.
 
     Attributes:
-        versions: How many contents of files the log holds.
+        versions: How many contents of input files the log holds.
         lost: Files and acknowledged events without their effect.
         doubled: Events, runs and outputs that were told twice.
         failed: Runs that did not succeed.
@@ -135,7 +138,7 @@ class _Campaign:
         """Kill one process while files change."""
         working = asyncio.create_task(self._work())
         await asyncio.sleep(self.writer.chance.random() * PAUSE_S)
-        victim = self._victim(target)
+        victim = await self._victim(target)
         if victim is None:
             self.installation.kill()
             self.kills["engine"] += 1
@@ -147,14 +150,17 @@ class _Campaign:
                 self.kills[target] += 1
             await working
 
-    def _victim(self, target: str) -> int | None:
-        """Return a process of this kind; None for the engine, and where there is no other."""
+    async def _victim(self, target: str) -> int | None:
+        """Return a process of this kind, as soon as there is one; None for the engine, or if none comes."""
         assert self.installation.process is not None
-        _, *below = tree(self.installation.process.pid)
-        zygotes = [pid for pid in below if _parent(pid) == self.installation.process.pid]
-        workers = [pid for pid in below if pid not in zygotes]
-        pids = {"engine": [], "zygote": zygotes, "worker": workers}[target]
-        return self.writer.chance.choice(pids) if pids else None
+        engine, deadline = self.installation.process.pid, time.monotonic() + VICTIM_S
+        while target != "engine" and time.monotonic() < deadline:
+            _, *below = tree(engine)
+            pids = [pid for pid in below if (_parent(pid) == engine) == (target == "zygote")]
+            if pids:
+                return self.writer.chance.choice(pids)
+            await asyncio.sleep(0.01)
+        return None
 
     async def _start(self) -> None:
         self.installation.start()
@@ -195,7 +201,7 @@ def _account(installation: Installation, pinger: Pinger) -> Account:
         event = record.event
         if event.source.startswith("/storages/"):
             history[event.subject or ""].append(event.type)
-        if event.type in NEW_CONTENT:
+        if event.type in NEW_CONTENT and (event.subject or "").endswith(".raw"):
             contents[f"content {event.subject} {event.id}"] += 1
         elif event.type in RUN_EVENTS:
             end = data_of(event, RunEnd)
