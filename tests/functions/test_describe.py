@@ -60,6 +60,29 @@ w.step("other@2", after=first, name="second")
     ]
 
 
+def test_workflows_without_a_name_of_their_own_are_found(tmp_path: Path) -> None:
+    document = described(
+        tmp_path,
+        """
+from penstock import function, workflow
+
+@function
+def work(call):
+    pass
+
+for kind in ("a", "b"):
+    each = workflow(kind, on=f"*.{kind}")
+    each.step(work)
+workflow("c", on="*.c").step(work)
+""",
+    ).document
+    assert [(each["options"]["name"], each["line"]) for each in document["workflows"]] == [
+        ("b", 9),
+        ("a", 9),
+        ("c", 11),
+    ]
+
+
 def test_what_the_file_prints_is_kept_apart_and_passed_on(tmp_path: Path) -> None:
     lines: list[str] = []
     text = "import sys\nfrom penstock import function\nprint('{}')\nprint('err', file=sys.stderr)\n"

@@ -24,6 +24,8 @@ import os
 import re
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -49,27 +51,52 @@ def main(file: str, answer: str) -> None:
 
 def described(file: Path) -> JSON:
     """Return the description of ``file``; a file that cannot be imported has a ``fault``."""
+    made: list[tuple[WorkflowDefinition, int]] = []
     try:
-        module = load(file)
+        with _noting_workflows(file, made):
+            module = load(file)
     except SyntaxError as error:
         return _fault(error.filename or str(file), error.lineno, _syntax(error))
     # Whatever importing a user's file raises is the answer, not our failure.
     except BaseException as error:
         return _raised(file, error)
-    return _Reader(file, module).document()
+    return _Reader(file, module, made).document()
+
+
+@contextmanager
+def _noting_workflows(file: Path, made: list[tuple[WorkflowDefinition, int]]) -> Iterator[None]:
+    """Note each workflow that ``file`` makes, with its line: one made in a loop has no name of its own."""
+    original = WorkflowDefinition.__init__
+
+    def noting(self: WorkflowDefinition, **options: Any) -> None:
+        original(self, **options)
+        frame = inspect.currentframe()
+        while frame is not None and frame.f_code.co_filename != str(file):
+            frame = frame.f_back
+        if frame is not None:
+            made.append((self, frame.f_lineno))
+
+    WorkflowDefinition.__init__ = noting  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        WorkflowDefinition.__init__ = original  # type: ignore[method-assign]
 
 
 class _Reader:
     """Finds definitions in an imported module."""
 
-    def __init__(self, file: Path, module: ModuleType) -> None:
+    def __init__(self, file: Path, module: ModuleType, made: list[tuple[WorkflowDefinition, int]]) -> None:
         self._file = file
+        self._made = {id(value): line for value, line in made}
+        self._workflows = [value for value, _ in made]
         self._names = {id(value): name for name, value in reversed(vars(module).items())}
         self._values = list({id(value): value for value in vars(module).values()}.values())
         self._lines = _assignments(file)
 
     def document(self) -> JSON:
-        workflows = [value for value in self._values if isinstance(value, WorkflowDefinition)]
+        named = [value for value in self._values if isinstance(value, WorkflowDefinition)]
+        workflows = _unique([*named, *self._workflows])
         used = [step.function for each in workflows for step in each.steps if callable(step.function)]
         decorated = [value for value in self._values if _definition(value) is not None]
         return {
@@ -107,7 +134,7 @@ class _Reader:
         steps = value.steps
         options = _given(dataclasses.replace(value, steps=[]))
         del options["steps"]
-        line = self._lines.get(self._names[id(value)])
+        line = self._lines.get(self._names.get(id(value), ""), self._made.get(id(value)))
         return {"line": line, "options": options, "steps": [self._step(step) for step in steps]}
 
     def _step(self, step: StepDefinition) -> JSON:
