@@ -94,7 +94,7 @@ class Runs:
         event, params = self._parts.keeper.event_of(old)
         trigger = self._parts.registry.triggers.get(row.trigger)
         workflow = trigger.workflow if trigger is not None and wish.whole else old.workflow
-        generation = self._next_generation(row)
+        generation = self._next_generation(row, old.generation)
         if not wish.whole:  # refused here, with words for who asks, and not behind the log
             steps = frozenset({wish.from_step}) if wish.from_step else None
             rerun(self._parts.registry.workflow(row.tenant, workflow), old, row.id, generation, steps)
@@ -127,8 +127,8 @@ class Runs:
         assert row is not None
         return row
 
-    def _next_generation(self, row: RunRow) -> int:
-        for generation in range(1, GENERATIONS_MAX):
+    def _next_generation(self, row: RunRow, last: int) -> int:
+        for generation in range(last + 1, GENERATIONS_MAX):
             run_id = lifecycle.run_id(row.tenant, row.trigger, row.event_id, generation)
             if self._parts.state.get(RunRow, run_id) is None and run_id not in self._parts.keeper.active:
                 return generation
