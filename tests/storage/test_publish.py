@@ -499,3 +499,74 @@ async def test_half_a_copy_from_another_disk_gives_its_room_back(
     files.bring(os.fsencode(source), os.fsencode(target))
     assert target.read_text() == "x" * 1000
     assert not source.exists()
+
+
+# -- what somebody else may have put into the storage, or a function into its outputs ----------------
+
+
+async def test_a_link_in_the_storage_does_not_lead_outputs_out_of_it(desk: Desk, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (desk.root / "out").symlink_to(outside)
+    with pytest.raises(Forbidden, match="symbolic link leads out of the storage"):
+        await desk.publisher.publish(desk.attempt(desk.wrote(), {"x": "X"}))
+    assert list(outside.iterdir()) == []
+
+
+async def test_a_link_within_the_storage_is_followed(desk: Desk) -> None:
+    (desk.root / "elsewhere").mkdir()
+    (desk.root / "out").symlink_to("elsewhere")
+    await desk.publisher.publish(desk.attempt(desk.wrote(), {"x": "X"}))
+    assert (desk.root / "elsewhere" / "in.x").read_text() == "X"
+
+
+async def test_a_link_in_place_of_the_attempts_is_neither_written_to_nor_cleaned(
+    desk: Desk, tmp_path: Path
+) -> None:
+    precious = tmp_path / "home" / "attempts" / "precious"
+    precious.mkdir(parents=True)
+    (desk.root / ".penstock").symlink_to(tmp_path / "home")
+    assert desk.publisher.clean() == 0
+    with pytest.raises(Forbidden, match="symbolic link"):
+        await desk.publisher.publish(desk.attempt(desk.wrote(), {"x": "X"}))
+    assert precious.exists()
+
+
+async def test_attempts_are_for_our_eyes_alone(desk: Desk) -> None:
+    await desk.publisher.publish(desk.attempt(desk.wrote(), {"x": "X"}))
+    assert (desk.root / ".penstock").stat().st_mode & 0o777 == 0o700
+
+
+async def test_no_output_keeps_the_right_to_run_as_its_owner(desk: Desk) -> None:
+    attempt = desk.attempt(desk.wrote(), {"x": "#!/bin/sh"})
+    os.chmod(Path(attempt.folder, "x"), 0o6755)
+    await desk.publisher.publish(attempt)
+    assert desk.out("in.x").stat().st_mode & 0o7777 == 0o755
+
+
+async def test_more_names_than_one_event_can_tell_are_refused_before_anything_moves(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish, "EVENT_BYTES_MAX", publish.TOLD_MARGIN + 100)
+    attempt = desk.attempt(desk.wrote(), {f"output-{number}": "" for number in range(20)})
+    with pytest.raises(Invalid, match=r"names of its 20 outputs.*archive"):
+        await desk.publisher.publish(attempt)
+    assert len(list(Path(attempt.folder).iterdir())) == 20
+
+
+@pytest.mark.parametrize("subject", ["/etc/passwd", "a%00b", None])
+async def test_what_outsiders_call_a_file_is_no_file_of_ours(desk: Desk, subject: str | None) -> None:
+    event = Event(id="1", source="/theirs", type=CREATED, subject=subject, data=json_data([1]))
+    template = "{root}/theirs/{generation}.{name}"
+    (path,) = await desk.publisher.publish(desk.attempt(event, {"x": "X"}, template=template))
+    assert path == str(desk.root / "theirs" / "1.x")
+
+
+async def test_an_event_without_a_subject_may_replace_its_own_outputs_only(desk: Desk) -> None:
+    first, other = (Event(id=name, source="/theirs", type="test") for name in "ab")
+    template = "{root}/theirs/{name}"
+    await desk.publisher.publish(desk.attempt(first, {"x": "1"}, template=template))
+    await desk.publisher.publish(desk.attempt(first, {"x": "2"}, "again/step/-1/1", template=template))
+    with pytest.raises(Conflict, match="published from a, and now b would replace it"):
+        await desk.publisher.publish(desk.attempt(other, {"x": "3"}, template=template))
+    assert (desk.root / "theirs" / "x").read_text() == "2"

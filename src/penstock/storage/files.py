@@ -5,6 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
+
+SPECIAL = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
+"""A program with these rights would run with ours, whoever starts it."""
 
 
 def make_folder(folder: bytes) -> None:
@@ -49,9 +53,12 @@ def _copy(source: bytes, target: bytes) -> None:
 
 
 def sync_file(path: bytes) -> None:
-    """Make a file's bytes durable."""
+    """Make a file's bytes durable, and take away rights that it could give to others."""
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
+        mode = os.fstat(handle).st_mode
+        if mode & SPECIAL:
+            os.fchmod(handle, stat.S_IMODE(mode) & ~SPECIAL)
         os.fsync(handle)
     finally:
         os.close(handle)

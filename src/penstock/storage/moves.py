@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from getpass import getuser
 
 import msgspec
@@ -19,6 +19,7 @@ from penstock.core.ports import Publication
 from penstock.core.rows import Intent
 from penstock.storage.files import bring, make_folder, remove_empty, sync_folder
 
+STORAGE_SOURCE = "/storages/"
 PRIVATE = ".penstock"
 """Folder in a storage's root that holds attempts; sources leave it out."""
 PASSING = frozenset(
@@ -62,7 +63,8 @@ def collect(publication: Publication, root: bytes, targets: list[bytes]) -> Move
         raise Superseded(why)  # what was moved or deleted meanwhile was read whole, and its result stands
     with _naming(root):
         for target in targets:
-            _check_target(target)
+            _check_target(root, target)
+        make_private(root)
         folder = attempt_folder(publication.key, root)
         moves = []
         for name, target in zip(publication.files, targets, strict=True):
@@ -85,9 +87,36 @@ def _check_root(root: bytes) -> None:
         )
 
 
-def _check_target(target: bytes) -> None:
+def make_private(root: bytes) -> bytes:
+    """Return the folder of all attempts in a storage, made for us alone; somebody may have put a link there.
+
+    Raises:
+        OSError: It is a link to elsewhere.
+    """
+    private = os.path.join(root, PRIVATE.encode())
+    attempts = os.path.join(private, b"attempts")
+    if os.path.realpath(attempts) != os.path.join(os.path.realpath(root), PRIVATE.encode(), b"attempts"):
+        raise OSError(errno.ELOOP, "there is a symbolic link; remove it", os.fsdecode(attempts))
+    if not os.path.isdir(private):
+        with suppress(FileExistsError):
+            os.mkdir(private, 0o700)
+    make_folder(attempts)
+    return attempts
+
+
+def _check_inside(root: bytes, folder: bytes) -> None:
+    """A link that somebody made in the storage must not lead outputs out of it, nor among the attempts."""
+    root, there = os.path.realpath(root), os.path.realpath(folder)
+    if there != root and not there.startswith(root.rstrip(b"/") + b"/"):
+        raise OSError(
+            errno.ELOOP, "a symbolic link leads out of the storage, and outputs do not follow it", folder
+        )
+
+
+def _check_target(root: bytes, target: bytes) -> None:
     """Find out now whether the move into place can work: afterwards there is no way back."""
     folder = os.path.dirname(target)
+    _check_inside(root, folder)
     make_folder(folder)
     if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
         raise PermissionError(errno.EACCES, "no permission to write", os.fsdecode(folder))
@@ -115,12 +144,12 @@ def _naming(root: bytes) -> Iterator[None]:
 
 def stale(event: Event) -> str | None:
     """Say whether the content that the event tells of is no longer there."""
-    if event.type not in NEW_CONTENT or event.subject is None:
-        return None
+    if not event.source.startswith(STORAGE_SOURCE) or event.type not in NEW_CONTENT or event.subject is None:
+        return None  # what outsiders call a file is none of ours
     record: FileRecord = file_record(event)
     try:
         stat = os.lstat(path_of(event.subject))
-    except OSError:
+    except (OSError, ValueError):
         return f"{record.path} was moved or deleted before it could be worked on"
     if record.inode is None or record.mtime_ns is None:
         return None
@@ -137,6 +166,7 @@ def move_all(root: bytes, moves: Moves) -> None:
     _check_root(root)
     try:
         for source, target in moves:
+            _check_inside(root, os.path.dirname(target))
             make_folder(os.path.dirname(target))
             try:
                 os.replace(source, target)

@@ -28,18 +28,28 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from penstock.core.errors import Conflict, Invalid, PenstockError, Superseded, Unavailable
-from penstock.core.event import NEW_CONTENT, Event, file_record, path_of, subject_of
+from penstock.core.event import EVENT_BYTES_MAX, NEW_CONTENT, Event, file_record, path_of, subject_of
 from penstock.core.ports import Publication
 from penstock.core.rows import Intent, OutputRow, Row
 from penstock.core.template import render
-from penstock.storage.moves import PRIVATE, attempt_folder, collect, move_all, moves_of, stale
+from penstock.storage.moves import (
+    PRIVATE,
+    STORAGE_SOURCE,
+    attempt_folder,
+    collect,
+    make_private,
+    move_all,
+    moves_of,
+    stale,
+)
 
 __all__ = ["PRIVATE", "Publisher"]
 
-STORAGE_SOURCE = "/storages/"
 FRESH_MAX = 10_000
 """Published files remembered until their source has seen them; beyond, state is asked."""
 FRESH_MARGIN_NS = 60 * 10**9
+TOLD_MARGIN = 16 << 10
+"""Room in the event of a step's end for what is not the outputs' names or the answer, in bytes."""
 AGAIN_S, AGAIN_S_MAX = 1.0, 30.0
 """First and longest wait before a publication is tried again, in seconds."""
 logger = logging.getLogger("penstock.publish")
@@ -120,6 +130,7 @@ class Publisher:
             raise Invalid(
                 f"the template {publication.template!r} gives two outputs one path; put {{name}} into it"
             )
+        _check_told(publication, targets)
         async with self._alone(targets):
             try:
                 intent = await self._prepare(publication, root, targets, wanted)
@@ -250,8 +261,14 @@ class Publisher:
         needed = {os.path.dirname(source) for intent in self.unfinished() for source, _ in moves_of(intent)}
         count = 0
         for root in self._roots.values():
-            attempts = os.path.join(root, PRIVATE.encode(), b"attempts")
-            for name in os.listdir(attempts) if os.path.isdir(attempts) else ():
+            if not os.path.lexists(os.path.join(root, PRIVATE.encode())):
+                continue
+            try:
+                attempts = make_private(root)
+            except OSError as error:
+                logger.warning("%s is not cleaned: %s", os.fsdecode(root), error)
+                continue
+            for name in os.listdir(attempts):
                 folder = os.path.join(attempts, name)
                 if not any(place == folder or place.startswith(folder + b"/") for place in needed):
                     shutil.rmtree(folder, ignore_errors=True)
@@ -290,12 +307,15 @@ class Publisher:
                     "Move it away, or change the template of the outputs"
                 )
             return
-        if output.subject != publication.event.subject and os.path.lexists(target):
+        event = publication.event
+        of_same = output.subject == event.subject if event.subject else output.event_id == event.id
+        if not of_same and os.path.lexists(target):
             raise Conflict(
-                f"{shown} was published from {output.subject}, and now {publication.event.subject} would "
-                "replace it. Put {stem}, {parent} or {run} into the template of the outputs"
+                f"{shown} was published from {output.subject or output.event_id}, and now "
+                f"{event.subject or event.id} would replace it. Put {{stem}}, {{parent}} or {{run}} into "
+                "the template of the outputs"
             )
-        if output.subject == publication.event.subject and output.offset > publication.offset:
+        if of_same and output.offset > publication.offset:
             raise Superseded(f"{shown} was already published from newer content of the same file")
         made, makes = _maker(output.workflow, output.step, output.item), _maker_of(publication)
         if output.event_id == publication.event.id and made != makes and os.path.lexists(target):
@@ -321,6 +341,16 @@ class Publisher:
         )
 
 
+def _check_told(publication: Publication, targets: list[bytes]) -> None:
+    """Find out now whether the event that tells of the outputs can hold all their names."""
+    size = len(msgspec.json.encode([output_text(target) for target in targets])) + len(publication.answer)
+    if size > EVENT_BYTES_MAX - TOLD_MARGIN:
+        raise Invalid(
+            f"the names of its {len(targets)} outputs, with its answer, have {size} bytes; at most "
+            f"{EVENT_BYTES_MAX - TOLD_MARGIN} can be told. Write fewer files, or put them into an archive"
+        )
+
+
 async def _in_thread(work: Callable[..., T], *args: object) -> T:
     return await asyncio.get_running_loop().run_in_executor(None, work, *args)
 
@@ -341,6 +371,6 @@ def _maker_of(publication: Publication) -> str:
 
 def _generation(event: Event) -> int:
     """Return which content of its file the event tells of, from 1; 1 for what numbers none."""
-    if event.type not in NEW_CONTENT:
+    if event.type not in NEW_CONTENT or not event.source.startswith(STORAGE_SOURCE):
         return 1
     return file_record(event).generation or 1
