@@ -136,7 +136,8 @@ class Engine:
     async def _finish(self, intent: Intent, is_unanswered: bool) -> None:
         try:
             if is_unanswered:
-                await self.parts.dispatcher.recover(intent)
+                active = self.parts.keeper.active.get(intent.run)
+                await self.parts.dispatcher.recover(intent, active.run.depth + 1 if active else 1)
             else:
                 await self.parts.publisher.finish(intent)
                 self.parts.publisher.settle(intent.key)

@@ -32,6 +32,8 @@ from penstock.workflows.registry import Registry
 from penstock.workflows.timers import Timers
 
 _encode = msgspec.json.Encoder().encode
+CLOSE_S = 10.0
+"""How long a stop waits for publications that have begun."""
 _JOB_EVENTS = {JobState.RUNNING: lifecycle.JOB_STARTED, JobState.EVICTED: lifecycle.JOB_EVICTED}
 
 
@@ -283,8 +285,8 @@ class Dispatcher:
         if flight.step.batch is not None:
             self._spawn(self._job_ended(answer.key))
 
-    async def recover(self, intent: Intent) -> None:
-        """Finish a publication that a crash interrupted, and tell the log."""
+    async def recover(self, intent: Intent, depth: int) -> None:
+        """Finish a publication that a crash interrupted, and tell the log with an event of this depth."""
         end, kind = msgspec.json.decode(intent.answer, type=StepEnd), lifecycle.STEP_SUCCEEDED
         try:
             end = msgspec.structs.replace(end, outputs=await self._publisher.finish(intent))
@@ -293,7 +295,7 @@ class Dispatcher:
                 msgspec.structs.replace(end, error=str(error), result=Raw(b"null")),
                 lifecycle.STEP_FAILED,
             )
-        self._emit(lifecycle.step_event(kind, end, 1, end.run))
+        self._emit(lifecycle.step_event(kind, end, depth, end.run))
         self._publisher.settle(intent.key)
 
     def _failed_at_once(self, active: Active, step: Step, command: Call, error: str) -> None:
@@ -325,7 +327,9 @@ class Dispatcher:
     async def close(self) -> None:
         """Wait for publications that have begun; what has not is done after the next start."""
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=10)
+            _, waiting = await asyncio.wait(self._tasks, timeout=CLOSE_S)
+            for task in waiting:
+                task.cancel()
 
 
 def _key(run: Run, call: Call | Stop) -> str:

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Raw
 
 from penstock.core import lifecycle
-from penstock.core.errors import NotFound, PenstockError, Refused
+from penstock.core.errors import NotFound, PenstockError, Trimmed, Refused
 from penstock.core.event import Event, decode_trusted
 from penstock.core.items import SUCCEEDED
 from penstock.core.lifecycle import CancelRequest, RunRequest, StepDue, StepEnd, data_of
@@ -328,13 +328,25 @@ class Keeper:
 
     def _promote(self, waiting: Waiting) -> None:
         if waiting.trigger is not None:
-            event = self._read_event(waiting.offset)
+            try:
+                event = self._read_event(waiting.offset)
+            except Trimmed as error:
+                self._give_up(waiting.run, str(error))
+                return
             self._begin(first_run(waiting.trigger, event, waiting.offset, waiting.at_ns), event)
         else:
             active = self._take_stored(waiting.run)
             if active is not None:
                 self._advance(active, Start(), active.run.started_ns)
                 self._emit(lifecycle.run_event(lifecycle.RUN_STARTED, active.run))
+
+    def _give_up(self, run_id: str, why: str) -> None:
+        """A run that can never begin fails, and nothing else with it."""
+        row = self._store.get(RunRow, run_id)
+        if row is not None:
+            run = restore(row.snapshot)
+            run.phase, run.error, run.ended_ns = Phase.FAILED, f"it cannot begin: {why}", run.started_ns
+            self._store.put(run_row(run))
 
     def _take_stored(self, run_id: str) -> Active | None:
         """Make a waiting run active, without beginning it."""

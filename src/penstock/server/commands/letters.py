@@ -8,8 +8,8 @@ from uuid import uuid4
 from msgspec.structs import replace
 
 from penstock.core.errors import NotFound
-from penstock.core.event import decode
-from penstock.core.rows import DeadLetter
+from penstock.core.event import Event, decode
+from penstock.core.rows import DeadLetter, DeadLetterKind, Decision, Outcome
 from penstock.server.commands.runs import Runs
 from penstock.server.commands.wishes import LetterWish, RunWish, given
 from penstock.server.ingest import Ingest
@@ -41,10 +41,24 @@ class DeadLetters:
             assert edited is not None
             fresh = replace(edited, id=uuid4().hex, cause=letter.run)
             again = await self._runs.request(wish, row.workflow, row.trigger, fresh, 0)
+        elif letter.kind == DeadLetterKind.LOOP:
+            again = await self._despite_the_loop(wish, edited or decode(letter.body))
         else:
             again = await self._ingest.take([edited or decode(letter.body)])
         await self._runs.close_letter(wish, letter.id, "replayed")
         return again
+
+    async def _despite_the_loop(self, wish: LetterWish, event: Event) -> list[Any]:
+        """A person wants the runs that the limit of depth has refused."""
+        refused = self._parts.state.select(Decision, event_id=event.id)
+        triggers = [
+            self._parts.registry.triggers.get(row.trigger) for row in refused if row.outcome == Outcome.LOOP
+        ]
+        return [
+            await self._runs.request(wish, trigger.workflow, trigger.id, event, 1)
+            for trigger in triggers
+            if trigger is not None
+        ]
 
     async def drop(self, wish: LetterWish) -> Any:
         """Close a dead letter without doing anything."""
