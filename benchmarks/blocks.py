@@ -53,7 +53,7 @@ def latency_rows(
         p99_most: The same of the p99; None if it has no target.
     """
     ratios = [percentile(each.product, 50) / percentile(each.durable, 50) for each in blocks]
-    enough = len(blocks) >= BLOCKS_LEAST
+    why = _why_unjudged(blocks)
     yield row(
         f"{name}.p50",
         _median(blocks, lambda each: each.product, 50),
@@ -61,16 +61,26 @@ def latency_rows(
         floor=_median(blocks, lambda each: each.durable, 50),
         ratio=median(ratios),
         target=p50_most,
-        holds=median(ratios) <= p50_most if enough else None,
+        holds=None if why else median(ratios) <= p50_most,
         spread=spread(ratios),
         blocks=len(blocks),
         samples=sum(len(each.product) for each in blocks),
-        **({} if enough else {"note": f"fewer than {BLOCKS_LEAST} blocks"}),
+        **({"note": why} if why else {}),
     )
     yield _p99_row(name, blocks, p99_most)
     if blocks[0].bare:
         bare = _median(blocks, lambda each: each.bare, 50)
         yield row(f"{name}.bare_floor.p50", bare, "ms", p99=_median(blocks, lambda each: each.bare, 99))
+
+
+def _why_unjudged(blocks: Sequence[Block]) -> str | None:
+    """Say why a p50 cannot be judged, if so."""
+    if len(blocks) < BLOCKS_LEAST:
+        return f"fewer than {BLOCKS_LEAST} blocks"
+    calm = sum(each.calm for each in blocks)
+    if 2 * calm < len(blocks):
+        return f"the machine is too busy: {calm} of {len(blocks)} blocks of the floor are calm"
+    return None
 
 
 def _p99_row(name: str, blocks: Sequence[Block], most: float | None) -> Row:

@@ -38,3 +38,9 @@ def test_too_few_calm_samples_are_not_judged() -> None:
 def test_too_few_blocks_are_not_judged() -> None:
     p50, _ = latency_rows("w", [Block(durable=STEADY, product=STEADY)] * (BLOCKS_LEAST - 1), 2.0, None)
     assert p50["holds"] is None
+
+
+def test_a_busy_machine_is_not_judged() -> None:
+    p50, _ = latency_rows("w", [Block(durable=NOISY, product=STEADY)] * BLOCKS_LEAST, 2.0, None)
+    assert p50["holds"] is None
+    assert "0 of 5 blocks of the floor are calm" in p50["note"]
