@@ -11,6 +11,16 @@ from penstock.functions.slot import Slot
 
 CLOSED = "the pool of workers was closed before the call was done"
 STOPPED = "the call was stopped"
+REMEDIES = {
+    "memory": "raise the function's memory",
+    "processes": "raise the function's processes",
+    "threads": "use fewer threads, or raise the function's processes",
+    "log": "print less, or raise the function's log",
+    "file": "write less, or raise the function's disk",
+    "files": "write them into an archive",
+    "time": "raise the function's timeout_s",
+}
+"""By limit: what the function's author may change."""
 MEDDLED = "the function wrote into its worker's own socket; it may use standard output and its output folder"
 
 
@@ -24,7 +34,9 @@ def timeout(slot: Slot, allowed_s: float) -> str:
 
 def breach(slot: Slot, notice: Notice) -> str:
     """The zygote's watch has seen a limit crossed."""
-    return f"{slot.lane.function.reference} crossed its limit {notice.limit}: {notice.reason}"
+    remedy = REMEDIES.get(notice.limit or "")
+    words = f"{slot.lane.function.reference} crossed its limit {notice.limit}: {notice.reason}"
+    return f"{words}; {remedy}" if remedy else words
 
 
 def no_worker(function: Function, error: OSError) -> str:

@@ -65,14 +65,17 @@ class Watch:
 
         Args:
             pid: The worker's process id.
-            limits: ``memory_bytes``, ``processes``, ``log_bytes`` (with ``log``, the file's path),
+            limits: ``memory_bytes``, ``processes``, ``log_bytes`` (with ``log``, the file's path, and
+                ``log_from``, its length when the call began; default: now),
                 ``file_bytes`` and ``files`` (with ``scratch``, a list of folders), ``timeout_s``.
                 What is missing or 0 is not watched; ``files`` is ``FILES_MOST`` then.
         """
         now = time.monotonic()
         log = limits.get("log")
         # A group is asked for at the first look: most calls have ended by then.
-        self._calls[pid] = _Call(pid, limits, now, _size(log) if log else 0, now + PERIOD_S)
+        self._calls[pid] = _Call(
+            pid, limits, now, limits.get("log_from", _size(log) if log else 0), now + PERIOD_S
+        )
 
     def end(self, pid: int) -> None:
         """Note that a worker's call has ended, or the worker; a worker without a call is fine."""
