@@ -119,3 +119,11 @@ async def test_nobody_outside_speaks_for_our_own_sources(source: str) -> None:
     with pytest.raises(Forbidden, match="Penstock's own"):
         await bench.ingest.take([Event(id="x", source=source, type="test")])
     assert bench.stored() == []
+
+
+@pytest.mark.parametrize("depth", [-1, 2**63 - 1])
+async def test_a_depth_that_cannot_be_counted_on_from_is_refused(depth: int) -> None:
+    bench = Bench()
+    with pytest.raises(Invalid, match=r"'depth' is -?[0-9]+; expected 0 to"):
+        await bench.ingest.take([Event(id="x", source="/test", type="test", depth=depth)])
+    assert bench.stored() == []

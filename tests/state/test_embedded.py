@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from penstock.core.errors import Broken, Unavailable
-from penstock.core.rows import CursorRow, FileState
+from penstock.core.rows import CursorRow, DeadLetter, FileState
 from penstock.state.embedded import EmbeddedState
 from penstock.testing.state_suite import file_row
 
@@ -145,3 +145,17 @@ def test_pages_of_files_agree_with_a_dictionary(
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("penstock.state.embedded.FILES_PAGE", page)
         asyncio.run(scenario())
+
+
+@pytest.mark.anyio
+async def test_what_no_column_can_hold_is_kept_as_the_nearest_that_it_can(state: EmbeddedState) -> None:
+    row = DeadLetter(
+        id="odd", tenant="local", kind="step", subject="half \udc80", reason="", body=b"", at_ns=1 << 70
+    )
+    state.put(row, DeadLetter(id="good", tenant="local", kind="step", subject="s", reason="r", body=b"b"))
+    await state.commit()
+    odd, good = state.get(DeadLetter, "odd"), state.get(DeadLetter, "good")
+    assert odd is not None
+    assert (odd.subject, odd.at_ns) == ("half ?", (1 << 63) - 1)
+    assert good is not None
+    assert (good.reason, good.body) == ("r", b"b")

@@ -9,6 +9,9 @@ from penstock.core.ports import Answer, Invocation
 from penstock.functions import scratch, supervise
 from penstock.functions.slot import Reply, Slot
 
+LOG_BYTES_MAX = 1 << 48
+"""Longest log that a worker may say it has."""
+
 
 def gather(call: Invocation, slot: Slot, reply: Reply, folder: str) -> Answer:
     """Return the answer that a reply gives. What the call has written lies in ``folder`` afterwards.
@@ -29,7 +32,7 @@ def gather(call: Invocation, slot: Slot, reply: Reply, folder: str) -> Answer:
         retryable=retryable,
         scratch=folder if files else "",
         files=files,
-        log=slot.span(reply.log),
+        log=slot.span(max(0, min(reply.log, LOG_BYTES_MAX))),
         started_ns=reply.started,
         ended_ns=time.time_ns(),
     )

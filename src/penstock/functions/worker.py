@@ -175,7 +175,9 @@ def _answer(message: bytes, outputs: Outputs, target: Target, answer_bytes_max: 
     except Fault as fault:
         calling.flush()
         outputs.clear()
-        error = json.dumps(str(fault)).encode("ascii", "replace")
+        # Half a character (of an odd file name, say) is no JSON that the engine reads.
+        text = str(fault).encode("utf-8", "backslashreplace").decode()
+        error = json.dumps(text).encode()
         return b'"error":%s,"retryable":%s' % (error, b"true" if fault.retryable else b"false")
     if outputs.empty():
         return b'"result":' + result

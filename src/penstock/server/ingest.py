@@ -14,6 +14,18 @@ from penstock.server.parts import Parts
 
 RESERVED = (lifecycle.SOURCE, "/storages/", "/manual")
 """Sources that nobody outside may speak for."""
+DEPTH_GIVEN_MAX = 1_000_000
+"""Most causes that an event from outside may say stand behind it."""
+
+
+def check_depth(event: Event) -> None:
+    """Refuse what cannot be counted on from.
+
+    Raises:
+        Invalid: The depth is below 0 or above ``DEPTH_GIVEN_MAX``.
+    """
+    if not 0 <= (event.depth or 0) <= DEPTH_GIVEN_MAX:
+        raise Invalid(f"event {event.id!r}: 'depth' is {event.depth}; expected 0 to {DEPTH_GIVEN_MAX}")
 
 
 class Ingest:
@@ -32,6 +44,7 @@ class Ingest:
 
         Raises:
             Forbidden: An event claims a source that is ours; none was taken in.
+            Invalid: An event has an impossible depth; the same.
             Invalid: An event is too large; none was taken in.
             Unavailable: The log cannot take them now.
         """
@@ -40,6 +53,7 @@ class Ingest:
                 raise Forbidden(
                     f"event {event.id!r}: source {event.source!r} is Penstock's own; use a source of yours"
                 )
+            check_depth(event)
             if (size := len(encode(event))) > EVENT_BYTES_MAX:  # or it would spoil the others of its turn
                 raise Invalid(f"event {event.id!r} has {size} bytes; at most {EVENT_BYTES_MAX} are taken")
         answers, new = [], []

@@ -21,13 +21,15 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.dialects.sqlite import insert
 
 from penstock.core.errors import Broken, PenstockError, Unavailable
-from penstock.core.rows import FileState, OutputRow, Row
+from penstock.core.rows import CursorRow, FileState, OutputRow, Row
 from penstock.state.history import forget
 from penstock.state.migrations import bring_up
 from penstock.state.tables import KEY_WIDTH, TABLES
 
 FILES_PAGE = 2000
 """Ledger rows read at once."""
+INTEGER_MAX = (1 << 63) - 1
+"""Largest integer of a column."""
 
 Staged = dict[type[Row], dict[tuple[Any, ...], Row]]
 R = TypeVar("R", bound=Row)
@@ -112,7 +114,14 @@ class EmbeddedState:
     def _write(self, staged: Staged) -> None:
         with _translating(self.path), self._connection.begin():
             for kind, rows in staged.items():
-                self._connection.execute(_upsert(kind), [_values(row) for row in rows.values()])
+                values = [_values(row) for row in rows.values()]
+                try:
+                    self._connection.execute(_upsert(kind), values)
+                except (OverflowError, UnicodeEncodeError):
+                    if kind is CursorRow:  # nobody outside has a say in these
+                        raise
+                    # What such a row tells of is on the log for good: refused, it would come again for ever.
+                    self._connection.execute(_upsert(kind), [_storable(row) for row in values])
 
     def _execute(self, statement: str, values: tuple[Any, ...]) -> sqlite3.Cursor:
         """Read within a snapshot that lasts until the next commit.
@@ -245,6 +254,17 @@ def _key(row: Row) -> tuple[Any, ...]:
 
 def _values(row: Row) -> dict[str, Any]:
     return {name: getattr(row, name) for name in row.__struct_fields__}
+
+
+def _storable(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row's values with those that no column can hold replaced by the nearest that it can."""
+
+    def nearest(value: Any) -> Any:
+        if isinstance(value, int):
+            return max(-INTEGER_MAX, min(value, INTEGER_MAX))
+        return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+
+    return {name: nearest(value) for name, value in values.items()}
 
 
 def _upsert(kind: type[Row]) -> Any:

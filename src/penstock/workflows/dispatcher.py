@@ -27,7 +27,15 @@ from penstock.core.run import Call, Phase, Run, Stop, Wait
 from penstock.core.workflow import Step
 from penstock.workflows.active import Active
 from penstock.workflows.calls import params_of
-from penstock.workflows.ends import InFlight, answer_of, attempt_row, failed_at_once, step_end, with_error
+from penstock.workflows.ends import (
+    InFlight,
+    answer_of,
+    attempt_row,
+    checked,
+    failed_at_once,
+    step_end,
+    with_error,
+)
 from penstock.workflows.registry import Registry
 from penstock.workflows.timers import Timers
 
@@ -170,8 +178,9 @@ class Dispatcher:
     def answered(self, answer: Answer) -> None:
         """Take a function's answer: publish what it wrote, then tell the log."""
         flight = self.in_flight.pop(answer.key, None)
+        answer = checked(answer)
         if flight is not None and answer.error is None and answer.files is not None:
-            self._spawn(self._publish(flight, answer))
+            self._spawn(self._publish(flight, answer), (flight, answer.key))
             return
         if answer.files is not None:
             self._publisher.discard(answer.scratch, answer.files)
@@ -200,7 +209,7 @@ class Dispatcher:
         del self.in_flight[notice.name]
         answer = answer_of(notice)
         if answer.error is None and answer.files:
-            self._spawn(self._publish(flight, answer))
+            self._spawn(self._publish(flight, answer), (flight, answer.key))
         else:
             self._tell_plain(flight, answer)
 
@@ -312,17 +321,25 @@ class Dispatcher:
                 self._put(attempt_row(flight, started_ns))
         self._unstaged.clear()
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+    def _spawn(self, work: Coroutine[None, None, None], ending: tuple[InFlight, str] | None = None) -> None:
+        """Do ``work`` beside the rest; should it break, the attempt whose ``ending`` it is fails."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._done)
+        task.add_done_callback(lambda done: self._done(done, ending))
 
-    def _done(self, task: asyncio.Task[None]) -> None:
+    def _done(self, task: asyncio.Task[None], ending: tuple[InFlight, str] | None) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            asyncio.get_running_loop().call_exception_handler(
-                {"message": "a step could not be carried out", "exception": task.exception(), "task": task}
-            )
+        error = None if task.cancelled() else task.exception()
+        if error is None:
+            return
+        asyncio.get_running_loop().call_exception_handler(
+            {"message": "a step could not be carried out", "exception": error, "task": task}
+        )
+        if ending is not None:  # else its run would wait for ever
+            flight, key = ending
+            why = f"Penstock itself failed at it, which is a bug: {type(error).__name__}: {error}"
+            self._tell(flight, Answer(key=key, error=why, retryable=False), ())
+            self._publisher.settle(key)
 
     async def close(self) -> None:
         """Wait for publications that have begun; what has not is done after the next start."""

@@ -18,6 +18,11 @@ ANSWER_BYTES_MAX = 512 << 10
 """Longest answer of a step, as JSON: it becomes part of an event."""
 
 
+ERROR_CHARACTERS_MAX = 20_000
+"""Longest error that is told; what is behind is left out."""
+TIME_NS_MAX = 1 << 62
+
+
 class InFlight(Struct, frozen=True):
     """A call that has no answer yet."""
 
@@ -28,7 +33,11 @@ class InFlight(Struct, frozen=True):
 
 
 def step_end(flight: InFlight, answer: Answer, outputs: tuple[str, ...]) -> StepEnd:
-    """Return how a call ended, as the log is told."""
+    """Return how a call ended, as the log is told.
+
+    The numbers and texts are the worker's, where a user's function may have meddled with them: what the
+    log holds, everything behind it must be able to take.
+    """
     return StepEnd(
         run=flight.active.run.id,
         step=flight.call.step,
@@ -36,13 +45,28 @@ def step_end(flight: InFlight, answer: Answer, outputs: tuple[str, ...]) -> Step
         item=flight.call.item,
         function=flight.function.reference,
         result=answer.result or Raw(b"null"),
-        error=answer.error or "",
+        error=(answer.error or "")[:ERROR_CHARACTERS_MAX],
         retryable=answer.retryable,
         outputs=outputs,
         log=answer.log,
         place=flight.step.batch.system if flight.step.batch else "pool",
-        started_ns=answer.started_ns,
-        ended_ns=answer.ended_ns,
+        started_ns=max(0, min(answer.started_ns, TIME_NS_MAX)),
+        ended_ns=max(0, min(answer.ended_ns, TIME_NS_MAX)),
+    )
+
+
+def checked(answer: Answer) -> Answer:
+    """Return a function's answer, failed if it is longer than an event can tell."""
+    size = len(answer.result) if answer.result is not None else 0
+    if size <= ANSWER_BYTES_MAX:
+        return answer
+    return with_error(answer, _too_long("function", size), retryable=False)
+
+
+def _too_long(who: str, size: int) -> str:
+    return (
+        f"the {who} answered {size} bytes; at most {ANSWER_BYTES_MAX} are kept. "
+        "Write large results to an output file and answer its name"
     )
 
 
@@ -85,10 +109,7 @@ def with_error(answer: Answer, error: str, retryable: bool) -> Answer:
 def answer_of(notice: JobNotice) -> Answer:
     """Return the answer that a job's last notice stands for."""
     if notice.result is not None and len(notice.result) > ANSWER_BYTES_MAX:
-        error = (
-            f"the job answered {len(notice.result)} bytes; at most {ANSWER_BYTES_MAX} are kept. "
-            "Write large results to an output file and answer its name"
-        )
+        error = _too_long("job", len(notice.result))
         return Answer(key=notice.name, error=error, retryable=False, log=notice.log)
     retryable = notice.state in (JobState.EVICTED, JobState.FAILED) and notice.retryable
     return Answer(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Raw, Struct
 
 from penstock.core.event import Event, decode
+from penstock.server.ingest import check_depth
 from penstock.workflows.deployment import Deployment
 
 
@@ -93,4 +94,8 @@ def given(raw: Raw) -> Event | None:
     Raises:
         Invalid: It is no event.
     """
-    return None if bytes(raw) == b"null" else decode(raw)
+    if bytes(raw) == b"null":
+        return None
+    event = decode(raw)
+    check_depth(event)
+    return event
