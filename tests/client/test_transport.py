@@ -43,6 +43,13 @@ def test_an_answer_is_decoded_and_parameters_are_encoded(tmp_path: Path) -> None
         assert api.asked == [("GET /runs?path=%2Fa+b%26c&limit=3", None)]
 
 
+def test_a_path_that_is_no_utf8_is_sent_byte_by_byte(tmp_path: Path) -> None:
+    with serving(tmp_path) as api:
+        api.set("GET /explain", {})
+        Transport(socket_path(tmp_path)).ask("GET", "/explain", {"path": os.fsdecode(b"/caf\xe9")})
+        assert api.asked == [("GET /explain?path=%2Fcaf%E9", None)]
+
+
 def test_a_stream_gives_ids_names_and_data(tmp_path: Path) -> None:
     frames = [b": here\n\n", b'id: 4\ndata: {"a"', b':1}\n\nevent: end\ndata: {"b":2}\n\n']
     with serving(tmp_path) as api:

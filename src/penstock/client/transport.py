@@ -122,7 +122,9 @@ class Transport:
         content_type: str,
     ) -> HTTPResponse:
         chosen = {name: _text(value) for name, value in (query or {}).items() if value is not None}
-        target = f"{ROOT}{place}" + (f"?{urlencode(chosen)}" if chosen else "")
+        # Paths may hold any bytes; those that are no UTF-8 are surrogates in a text.
+        asked = urlencode(chosen, errors="surrogateescape")
+        target = f"{ROOT}{place}" + (f"?{asked}" if asked else "")
         raw = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         headers = {"Content-Type": content_type} if raw is not None else {}
         try:

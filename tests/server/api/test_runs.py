@@ -167,6 +167,18 @@ def test_explain_says_why_a_file_ran_and_why_another_did_not(served: Served) -> 
     assert served.get(f"explain?path={output}")["file"]["published_by"] == run["id"]
 
 
+def test_a_file_whose_name_is_no_utf8_is_found_by_its_path(served: Served) -> None:
+    name = b"caf\xe9.raw"
+    (served.files / os.fsdecode(name)).write_text("points")
+    place = quote(os.fsencode(served.files) + b"/" + name)
+    run = served.ended_run(subject=place, workflow="local/drawn@1")
+    assert [each["id"] for each in served.get(f"runs?path={place}")["runs"]] == [run["id"]]
+    told = served.get(f"explain?path={place}")
+    assert f"local/drawn: run {run['id']} succeeded" in told["told"]
+    assert told["file"]["exists"] and told["file"]["known"]
+    assert served.get("runs?workflow=local/%ff")["runs"] == []
+
+
 def test_explain_says_what_a_file_without_an_event_is_missing(served: Served, tmp_path: Path) -> None:
     def why(path: Path) -> str:
         return str(served.get(f"explain?path={quote(str(path))}")["told"][0])

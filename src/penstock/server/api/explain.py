@@ -94,7 +94,7 @@ async def explain_path(desk: Desk, text: str) -> Explained:
     """
     if not text.startswith("/") or "\0" in text:
         raise Invalid(f"{text[:80]!r} is no absolute path")
-    path = normpath(text.encode("utf-8", "replace"))
+    path = normpath(text.encode("utf-8", "surrogateescape"))
     subject = subject_of(path)
     entries = await desk.history.about(subject, desk.tail.end, EARLIER_MAX)
     file = await _file(desk, path)

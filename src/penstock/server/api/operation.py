@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qsl
 
 import msgspec
 from msgspec import Struct
@@ -161,7 +162,7 @@ async def _answer(operation: Operation, desk: Desk, scope: Scope, receive: Recei
 
 
 def _query(kind: type[Struct] | None, raw: bytes) -> Any:
-    given = QueryParams(raw)
+    given = QueryParams(_pairs(raw))
     known = {f.encode_name for f in msgspec.structs.fields(kind)} if kind is not None else set()
     faults = [f"query parameter {name!r} is unknown" for name in given if name not in known]
     faults += [f"query parameter {name!r} is given twice" for name in given if len(given.getlist(name)) > 1]
@@ -174,6 +175,16 @@ def _query(kind: type[Struct] | None, raw: bytes) -> Any:
         return msgspec.convert(dict(given), kind, strict=False)
     except msgspec.ValidationError as error:
         raise Invalid(f"the query string is wrong: {error}") from error
+
+
+def _pairs(raw: bytes) -> list[tuple[str, str]]:
+    """Return names and values; only a path keeps bytes that are no UTF-8, as surrogates."""
+    pairs = parse_qsl(raw.decode("latin-1"), keep_blank_values=True, errors="surrogateescape")
+    return [(_whole(name), value if name == "path" else _whole(value)) for name, value in pairs]
+
+
+def _whole(text: str) -> str:
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _body(kind: Any, headers: Headers, raw: bytes) -> Any:

@@ -101,7 +101,9 @@ class JobsQuery(Struct, kw_only=True):
 async def listed(ask: Ask) -> RunPage:
     """List runs, newest first."""
     desk, query = ask.desk, ask.query
-    subject = query.subject or (subject_of(query.path.encode("utf-8", "replace")) if query.path else "")
+    subject = query.subject or (
+        subject_of(query.path.encode("utf-8", "surrogateescape")) if query.path else ""
+    )
     trigger = (await find_trigger(desk, query.trigger)).id if query.trigger else ""
     rows = await desk.state.runs(
         RunQuery(
