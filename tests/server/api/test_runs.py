@@ -175,7 +175,7 @@ def test_a_file_whose_name_is_no_utf8_is_found_by_its_path(served: Served) -> No
     assert [each["id"] for each in served.get(f"runs?path={place}")["runs"]] == [run["id"]]
     told = served.get(f"explain?path={place}")
     assert f"local/drawn: run {run['id']} succeeded" in told["told"]
-    assert told["file"]["exists"] and told["file"]["known"]
+    assert (told["file"]["exists"], told["file"]["known"]) == (True, True)
     assert served.get("runs?workflow=local/%ff")["runs"] == []
 
 
@@ -207,6 +207,11 @@ def test_triggers_pause_resume_and_catch_up(served: Served) -> None:
     assert patch({"paused": False})["paused"] is False
     run = served.ended_run(subject=str(path))
     assert run["phase"] == "succeeded", run["error"]
+    told = served.get(f"explain?path={path}")
+    account = next(each for each in told["triggers"] if each["trigger"] == "local/drawn")
+    assert account["outcome"] == "paused"
+    assert account["run"]["id"] == run["id"]
+    assert account["sentences"][1].startswith(f"run {run['id']} was requested later")
     assert patch({"workflow": "local/drawn@1"})["workflow"] == "local/drawn@1"
     assert served.ask_api("PATCH", "triggers/none", {"paused": True}).status == 404
     assert served.ask_api("PATCH", "triggers/drawn", {"workflow": "local/drawn@9"}).status == 404

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from penstock.core.errors import Invalid, NotFound
 from penstock.core.event import FILE_CREATED, Event, FileRecord, json_data, path_members, path_of, subject_of
 from penstock.core.filter import View, explain, parse
+from penstock.core.lifecycle import run_id
 from penstock.core.rows import Decision, Outcome
 from penstock.core.snapshot import restore
 from penstock.core.workflow import Trigger
@@ -214,14 +215,15 @@ async def _explain_event(desk: Desk, entry: Entry, file: FileAccount | None, ear
     if file is None and entry.event.source.startswith("/storages/") and entry.event.subject:
         file = await _file(desk, path_of(entry.event.subject))
     decisions = {row.trigger: row for row in await desk.state.decisions(entry.event.id)}
-    runs = await desk.state.runs_of([row.run for row in decisions.values() if row.run])
     triggers = [trigger for _, trigger in await active_triggers(desk)]
     triggers.sort(key=lambda trigger: (trigger.id not in decisions, trigger.name))
+    ids = {trigger.id: _run_id(trigger, decisions.get(trigger.id), entry) for trigger in triggers}
+    runs = await desk.state.runs_of([ids[trigger.id] for trigger in triggers[:TRIGGERS_MAX]])
     view = View(entry.event)
     accounts = []
     for trigger in triggers[:TRIGGERS_MAX]:
         decision = decisions.get(trigger.id)
-        run = runs.get(decision.run) if decision is not None else None
+        run = runs.get(ids[trigger.id])
         account = _account(
             trigger, view, decision, run_summary(run) if run is not None else None, entry.offset
         )
@@ -236,6 +238,12 @@ async def _explain_event(desk: Desk, entry: Entry, file: FileAccount | None, ear
     )
 
 
+def _run_id(trigger: Trigger, decision: Decision | None, entry: Entry) -> str:
+    """Return the id of the run that was decided on, or else of the one that would be requested later."""
+    decided = decision.run if decision is not None else ""
+    return decided or run_id(trigger.tenant, trigger.id, entry.event.id, 0)
+
+
 def _account(
     trigger: Trigger, view: View, decision: Decision | None, run: RunSummary | None, offset: int | None = None
 ) -> Account:
@@ -245,7 +253,7 @@ def _account(
         workflow=trigger.workflow,
         wanted=reason.holds,
         outcome=decision.outcome if decision is not None else "",
-        sentences=_sentences(trigger, decision, reason.failures(), offset),
+        sentences=_sentences(trigger, decision, reason.failures(), offset, run),
         tree=list(reason.lines()),
         run=run,
         attempts=[],
@@ -254,17 +262,23 @@ def _account(
 
 
 def _sentences(
-    trigger: Trigger, decision: Decision | None, failures: list[str], offset: int | None
+    trigger: Trigger,
+    decision: Decision | None,
+    failures: list[str],
+    offset: int | None,
+    run: RunSummary | None,
 ) -> list[str]:
+    later = run is not None and (decision is None or decision.run != run.id)
+    asked = [f"run {run.id} was requested later: `--existing`, `resume` or `replay`"] if run and later else []
     if decision is not None:
         made = {
             Outcome.MATCHED: f"the filter wants it; it started run {decision.run}",
             Outcome.DUPLICATE: "the filter wants it, but it was seen before",
             Outcome.PAUSED: "the filter wants it, but the trigger was paused",
         }.get(Outcome(decision.outcome), f"the filter wants it, but it was {decision.outcome}")
-        return [made, *([decision.reason] if decision.reason else []), *failures]
-    if failures:
-        return failures
+        return [made, *(asked or filter(None, [decision.reason])), *failures]
+    if asked or failures:
+        return asked + failures
     if offset is not None and offset < trigger.since:
         return [
             "the filter wants it, but the trigger is newer than the event; "
@@ -287,7 +301,7 @@ async def _with_work(desk: Desk, account: Account) -> Account:
 def _told(entry: Entry, file: FileAccount | None, accounts: list[Account], total: int) -> list[str]:
     event = entry.event
     told = [f"Event {entry.offset} ({event.type}) is about {_about(event)}"]
-    wanted = [account for account in accounts if account.wanted or account.outcome]
+    wanted = [account for account in accounts if account.wanted or account.outcome or account.run]
     told.append(
         f"{len(wanted)} of {total} triggers want it" if total else "There are no triggers; deploy one"
     )
