@@ -14,7 +14,8 @@ however violent, still leaves a ``result.json`` and no process behind::
 
 Options: ``--payload FILE``, ``--log-bytes N``, ``--file-bytes N``, ``--memory-bytes N``, and ``--confine
 MODULE PLAN``: a module with ``fork()`` and ``enter(plan)`` and the JSON of the plan, to which the job's
-own folders are added; the module may lie in the SDK's package.
+own folders are added; the module may lie in the SDK's package. A plan that names a module as ``watch``
+has it watch over what the kernel does not hold: memory, processes and files of the whole tree.
 
 What the function prints goes to the keeper's standard output, up to ``--log-bytes``. The keeper
 exits 0 if the function succeeded, 1 if it failed, and 128 + N if it was ended from outside by
@@ -184,7 +185,8 @@ class Keeper:
             os.close(end)
         sinks = {out: self._printed, err: self._complained, answer: self._answered}
         sinks.pop(-1, None)
-        status = self._follow(child, sinks)
+        watch = watch_over(child, self.options, self.scratch)
+        status = self._follow(child, sinks, watch)
         end_descendants()
         for pipe, sink in sinks.items():
             drain(pipe, sink)
@@ -196,7 +198,7 @@ class Keeper:
         with open(self.options.payload, "rb") as file:
             return file.read()
 
-    def _follow(self, child: int, sinks: dict[int, Any]) -> int:
+    def _follow(self, child: int, sinks: dict[int, Any], watch: Any) -> int:
         poll = select.poll()
         poll.register(self.bell, select.POLLIN)
         # For a child that has ended before this: its bell may have been heard by a fork's own wait.
@@ -205,11 +207,15 @@ class Keeper:
             os.set_blocking(pipe, False)
             poll.register(pipe, select.POLLIN)
         while status is None and not self.ended_by and not self.broken:
-            for descriptor, _ in poll.poll():
+            deadline = None if watch is None else watch.deadline()
+            wait_ms = None if deadline is None else max(0.0, (deadline - time.monotonic()) * 1000 + 1)
+            for descriptor, _ in poll.poll(wait_ms):
                 if descriptor == self.bell:
                     drain(self.bell, lambda _: None)
                 elif not drain(descriptor, sinks[descriptor], chunks=16):
                     poll.unregister(descriptor)
+            for breach in watch.sample(time.monotonic()) if watch is not None else ():
+                self.broken = self.broken or f"crossed its limit {breach.limit}: {breach.words}"
             status = reap(child)
         return status or 0
 
@@ -496,6 +502,22 @@ def confinement(options: Options) -> Any:
     from importlib import import_module
 
     return import_module(options.confine)
+
+
+def watch_over(child: int, options: Options, scratch: str) -> Any:
+    """Return a watch over the job's process tree for what the kernel does not hold; None if there is none.
+
+    The plan names the module, as ``watch``; it holds ``memory_bytes``, ``processes`` and ``file_bytes``.
+    """
+    plan = json.loads(options.plan) if options.plan else {}
+    if not plan.get("watch"):
+        return None
+    from importlib import import_module
+
+    watch = import_module(plan["watch"]).Watch()
+    limits = {name: plan.get(name) for name in ("memory_bytes", "processes", "file_bytes")}
+    watch.begin(child, {**limits, "scratch": [scratch], "tree": True})
+    return watch
 
 
 def parse_answer(line: bytes) -> bytes:

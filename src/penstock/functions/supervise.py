@@ -68,6 +68,7 @@ class Watch:
             limits: ``memory_bytes``, ``processes``, ``log_bytes`` (with ``log``, the file's path, and
                 ``log_from``, its length when the call began; default: now),
                 ``file_bytes`` and ``files`` (with ``scratch``, a list of folders), ``timeout_s``.
+                With ``tree`` its descendants count, whatever control group it is in.
                 What is missing or 0 is not watched; ``files`` is ``FILES_MOST`` then.
         """
         now = time.monotonic()
@@ -110,7 +111,8 @@ class Watch:
 def _look(call: _Call, now: float) -> Iterator[Breach]:
     """Yield what is crossed, the cheapest to find first: a fork bomb leaves no time for the others."""
     yield from _time(call, now)
-    call.group = call.group or cgroup.of(call.pid)
+    if not call.limits.get("tree"):
+        call.group = call.group or cgroup.of(call.pid)
     pids = _members(call)
     yield from _processes(call, pids)
     yield from _log(call)

@@ -19,6 +19,7 @@ from penstock.core.rows import CursorRow, Intent
 from penstock.functions.environment import restore
 from penstock.server.backfill import Backfill, behind
 from penstock.server.housekeeping import tidy
+from penstock.server.jobs import sweep_jobs
 from penstock.server.parts import Parts
 from penstock.server.pump import READER
 
@@ -49,7 +50,6 @@ class Engine:
         """Recover, then let sources and pump run."""
         parts = self.parts
         parts.registry.load()
-        parts.letters.load()
         parts.keeper.load()
         self._replay()
         answered = await self._finish_publications()
@@ -58,6 +58,7 @@ class Engine:
         await self._restore_environments()
         parts.timers.load()  # before the waits are resumed, so that each keeps the deadline it had
         parts.keeper.resume(answered)
+        await self._sweep_jobs()
         self._spawn("pump", parts.pump.follow())
         for trigger_id in behind(parts.state):
             self._spawn("catch up", self.backfill.catch_up(trigger_id))
@@ -119,6 +120,11 @@ class Engine:
                 self.troubles[f"function {key[1]}"] = str(error)
                 logger.error("function %s cannot run: %s", key[1], error)
 
+    async def _sweep_jobs(self) -> None:
+        wanted = {*self.parts.dispatcher.in_flight, *(each.key for each in self.parts.publisher.unfinished())}
+        folder = self.parts.places.state / "jobs"
+        await asyncio.get_running_loop().run_in_executor(None, sweep_jobs, folder, wanted)
+
     async def _finish_publications(self) -> frozenset[tuple[str, str, int, int]]:
         """Finish what a crash interrupted; return the attempts whose end was not on the log yet."""
         answered, work = set(), []
@@ -164,12 +170,13 @@ class Engine:
     async def _append(self, events: Any) -> None:
         while True:
             try:
-                await self.parts.log.append(events)
+                records = await self.parts.log.append(events)
             except Unavailable as error:
                 self.troubles["log"] = str(error)
                 logger.warning("%s", error)
                 await asyncio.sleep(error.retry_after_s)
             else:
+                self.parts.pump.take(records)
                 self.troubles.pop("log", None)
                 return
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 
 import msgspec
@@ -17,9 +17,11 @@ from penstock.core.function import Function
 from penstock.core.job import ENDED, Job, JobNotice, JobState
 from penstock.core.policy import LOCAL_TENANT
 from penstock.core.workflow import Batch, Step
+from penstock.functions import scratch, supervise
 
 PACKAGE = Path(__file__).resolve().parent.parent
 CONFINE = "penstock.functions.confine"
+WATCH = "penstock.functions.supervise"
 
 
 class Jobs:
@@ -46,11 +48,13 @@ class Jobs:
         self._read = list(read)
         self._told = told
         self._durable = durable
+        self._file_bytes: dict[str, int] = {}
         logs.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def make(self, function: Function, step: Step, name: str, params: bytes) -> Job:
         """Return the job for one call; ``name`` is the call's key."""
         wanted = step.batch or Batch()
+        self._file_bytes[name] = function.limits.file_bytes
         plan = {
             "read": [*self._read, function.code, str(PACKAGE)],
             "write": [],
@@ -59,6 +63,7 @@ class Jobs:
             "file_bytes": function.limits.file_bytes,
             "log_bytes": function.limits.log_bytes,
             "network": function.limits.network,
+            "watch": WATCH,
         }
         return Job(
             name=name,
@@ -86,6 +91,10 @@ class Jobs:
             if notice.state is JobState.SUCCEEDED:
                 return msgspec.structs.replace(notice, state=JobState.FAILED, error=str(error))
             return msgspec.structs.replace(notice, retryable=notice.state is JobState.EVICTED)
+        if left.files and (excess := self._excess(notice)):
+            return msgspec.structs.replace(
+                notice, state=JobState.FAILED, error=excess, result=None, retryable=False
+            )
         return msgspec.structs.replace(
             notice,
             result=bytes(left.result) if left.result is not None else notice.result,
@@ -96,14 +105,31 @@ class Jobs:
             ended_ns=left.ended_ns,
         )
 
+    def _excess(self, notice: JobNotice) -> str:
+        """Say if a job wrote more than its function may; empty if not."""
+        most = self._file_bytes.get(notice.name)
+        written, _ = supervise.usage(notice.scratch, scratch.FILES_MOST)
+        if most is None or written <= most:
+            return ""
+        return f"it wrote {written} bytes, its limit file_bytes is {most}; raise the function's disk"
+
     def _log(self, name: str) -> Path:
         return job_log(self._logs, name)
 
     async def ended(self, name: str) -> None:
         """Remove a job's folder, once its outcome is on disk: until then a restart reads it there."""
+        self._file_bytes.pop(name, None)
         await self._durable()
         folder = self._folder / _safe(name)
         await asyncio.get_running_loop().run_in_executor(None, shutil.rmtree, folder, True)
+
+
+def sweep_jobs(folder: Path, wanted: Collection[str]) -> None:
+    """Remove the folders of jobs that nobody waits for: a crash came before they were removed. Blocks."""
+    names = {_safe(name) for name in wanted}
+    for left in folder.iterdir() if folder.exists() else ():
+        if left.name not in names:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def job_log(logs: Path, name: str) -> Path:
