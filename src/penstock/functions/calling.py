@@ -97,7 +97,13 @@ def explain(error: BaseException, code: str) -> str:
     inside = os.path.join(os.path.realpath(code), "")
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith(inside)]
     places = [f"  {f.filename[len(inside) :]}:{f.lineno} in {f.name}: {f.line}" for f in frames[-FRAMES_MAX:]]
-    return "\n".join([lines[:ERROR_CHARACTERS_MAX], *places])[: 2 * ERROR_CHARACTERS_MAX]
+    return "\n".join([lines[:ERROR_CHARACTERS_MAX] + _permit(error), *places])[: 2 * ERROR_CHARACTERS_MAX]
+
+
+def _permit(error: BaseException) -> str:
+    # What is refused for a file names the file; what is refused for the network names nothing.
+    refused = isinstance(error, OSError) and error.filename is None and "[Errno 13]" in str(error)
+    return " (functions have no network unless they say network=True)" if refused else ""
 
 
 def _remedy(error: BaseException) -> str:
