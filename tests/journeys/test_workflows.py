@@ -170,6 +170,19 @@ async def test_a_function_does_not_start_on_its_own_outputs(installation: Instal
     assert len(rows(installation, RunRow)) == 1
 
 
+async def test_a_replay_leaves_out_a_workflows_own_outputs(installation: Installation) -> None:
+    await deploy(installation, SIMPLE.replace('"size")', '"size.txt")'))
+    source = installation.files / "a.txt"
+    source.write_text("x")
+    await until(
+        lambda: [row for row in rows(installation, Decision) if row.outcome == "refused"], installation
+    )
+    found = await installation.ask(
+        "replay", trigger="measured", since=0, until=1 << 62, again=True, dry_run=False
+    )
+    assert found["events"] == [str(source)]
+
+
 async def test_two_inputs_may_not_publish_under_one_name(installation: Installation) -> None:
     await deploy(installation, SIMPLE.replace('"*.txt"', '"*.txt", outputs="{root}/all/{name}"'))
     (installation.files / "a.txt").write_text("a")
