@@ -78,7 +78,10 @@ class Triggers:
             return Match(trigger, Outcome.REFUSED, "the event is older than the trigger")
         if trigger.paused:
             return Match(trigger, Outcome.PAUSED, "the trigger is paused; resume it to catch up")
-        event = record.event
+        return self.offered(trigger, record.event)
+
+    def offered(self, trigger: Trigger, event: Event) -> Match:
+        """Decide for an event that the filter matches, whatever its age, and though the trigger be paused."""
         if event.cause is not None:
             return self._decide_caused(trigger, event, event.cause)
         return Match(trigger, Outcome.MATCHED)

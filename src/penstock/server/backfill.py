@@ -18,7 +18,7 @@ from penstock.core.event import Event, encode
 from penstock.core.filter import View, compile_filter, parse
 from penstock.core.lifecycle import RunRequest
 from penstock.core.ports import Record, State
-from penstock.core.rows import CursorRow
+from penstock.core.rows import CursorRow, Outcome
 from penstock.core.workflow import Trigger
 from penstock.server.parts import Parts
 
@@ -95,12 +95,14 @@ class Backfill:
         self._parts.state.put(CursorRow(CATCH_UP + trigger_id, 0, position))
 
     def matching(self, trigger: Trigger, records: Sequence[Record]) -> list[Record]:
-        """Return the records whose event the trigger's filter wants."""
+        """Return the records whose event the trigger wants; not those of its own outputs, or of a ring."""
         wanted = compile_filter(parse(trigger.filter))
         return [
             record
             for record in records
-            if record.event.source != lifecycle.SOURCE and wanted(View(record.event))
+            if record.event.source != lifecycle.SOURCE
+            and wanted(View(record.event))
+            and self._parts.triggers.offered(trigger, record.event).outcome is Outcome.MATCHED
         ]
 
     async def existing(self, trigger_id: str, principal: str) -> int:
@@ -128,7 +130,7 @@ class Backfill:
             trigger=trigger.id,
             generation=generation,
         )
-        nonce = lifecycle.run_id(trigger.tenant, trigger.id, event.id, generation)
+        nonce = lifecycle.run_id(trigger.tenant, trigger.id, event, generation)
         self._parts.outbox.emit(
             lifecycle.request_event(lifecycle.RUN_REQUESTED, request, nonce, event.subject or event.id)
         )
