@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from penstock.core.errors import Invalid, Unavailable
 from penstock.core.event import Event
-from penstock.core.ports import Log
+from penstock.core.ports import Log, Record
 
 logger = logging.getLogger("penstock.outbox")
 
@@ -16,10 +16,16 @@ logger = logging.getLogger("penstock.outbox")
 class Outbox:
     """Appends what was emitted in one turn of the loop together; while the log is full, tries again."""
 
-    def __init__(self, log: Log, refused: Callable[[Event, Invalid], None] | None = None) -> None:
+    def __init__(
+        self,
+        log: Log,
+        refused: Callable[[Event, Invalid], None] | None = None,
+        appended: Callable[[Sequence[Record]], None] = lambda _records: None,
+    ) -> None:
         """Append to ``log``; what it can never take (too large) is given to ``refused``, and does not
-        keep up the rest."""
+        keep up the rest; ``appended`` gets what a turn of the loop appended."""
         self._log = log
+        self._appended = appended
         self._refused = refused or _told
         self._waiting: list[Event] = []
         self._handle: asyncio.Handle | None = None
@@ -30,19 +36,21 @@ class Outbox:
         if self._handle is None:
             self._handle = asyncio.get_running_loop().call_soon(self._again)
 
-    def flush(self) -> None:
-        """Append what waits.
+    def flush(self) -> Sequence[Record]:
+        """Append what waits and return its records.
 
         Raises:
             Unavailable: The log cannot take it; it is kept, and tried again.
         """
         if not self._waiting:
-            return
+            return ()
         try:
-            self._log.write(self._waiting)
+            records = self._log.write(self._waiting)
             self._waiting = []
         except Invalid:
             self._flush_singly()
+            return ()
+        return records
 
     def _flush_singly(self) -> None:
         while self._waiting:
@@ -55,9 +63,11 @@ class Outbox:
     def _again(self) -> None:
         self._handle = None
         try:
-            self.flush()
+            records = self.flush()
         except Unavailable as error:
             self._handle = asyncio.get_running_loop().call_later(error.retry_after_s, self._again)
+            return
+        self._appended(records)
 
 
 def _told(_event: Event, error: Invalid) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import time_ns
 
 import msgspec
@@ -23,7 +23,7 @@ from penstock.core.event import Event, encode
 from penstock.core.job import JobNotice
 from penstock.core.lifecycle import TriggerChange
 from penstock.core.policy import LOCAL_TENANT
-from penstock.core.ports import Answer, BatchSystem, Source
+from penstock.core.ports import Answer, BatchSystem, Record, Source
 from penstock.core.rows import DeadLetter, DeadLetterKind, RunRow, TimerRow
 from penstock.core.workflow import Workflow
 from penstock.functions.pool import Pool
@@ -63,7 +63,7 @@ def build(settings: Settings, places: Places, synced: Callable[[int], None], cgr
     log = EmbeddedLog(places.state / "log" / "0", settings.log, synced, late.pinned)
     state = EmbeddedState(places.state / "state.db")
     letters = Letters(state)
-    outbox = Outbox(log, late.refused)
+    outbox = Outbox(log, late.refused, late.appended)
 
     triggers = Triggers(FilterIndex(), late.workflow_of, late.workflow_of_run)
     registry = Registry(state, triggers.changed)
@@ -150,6 +150,9 @@ class _Late:
     def pinned(self) -> int | None:
         self.engine.spawn("housekeeping", tidy(self.engine.parts))
         return pinned(self.engine.parts)
+
+    def appended(self, records: Sequence[Record]) -> None:
+        self.engine.parts.pump.take(records)
 
     def answered(self, answer: Answer) -> None:
         self.engine.parts.dispatcher.answered(answer)

@@ -41,7 +41,7 @@ class Installation:
             write_storage(self.places.config, StorageSettings(name="local", folder=str(self.files)))
 
     def start(self, *, prefix: tuple[str, ...] = (), api: bool = False) -> None:
-        """Start the engine, and the API if wanted; ``prefix``, such as a tracer, precedes the command line."""
+        """Start the engine, and the API if wanted; ``prefix`` (a tracer, say) precedes its command line."""
         command = [*prefix, sys.executable, "-m", "penstock.server", "--home", str(self.home)]
         command += [] if api else ["--no-api"]
         log = open(self.home / "engine.log", "ab")  # noqa: SIM115 - the child keeps it
