@@ -16,6 +16,8 @@ from penstock.core.event import Event, digest, json_data
 from penstock.core.run import Phase, Run
 
 SOURCE = "/penstock"
+OWN_SOURCES = (SOURCE, "/storages/", "/manual")
+"""Sources that nobody outside may speak for; their events' ids are unlike any other's."""
 RUN_STARTED = "penstock.run.started"
 RUN_SUCCEEDED = "penstock.run.succeeded"
 RUN_FAILED = "penstock.run.failed"
@@ -255,9 +257,14 @@ def request_event(kind: str, data: Struct, nonce: str, subject: str) -> Event:
     )
 
 
-def run_id(tenant: str, trigger: str, event_id: str, generation: int) -> str:
+def identity(event: Event) -> str:
+    """Return what no two events share: an outsider's id is unique among those of its source only."""
+    return event.id if event.source.startswith(OWN_SOURCES) else f"{event.source} {event.id}"
+
+
+def run_id(tenant: str, trigger: str, event: Event, generation: int) -> str:
     """Return the id of the run that a trigger starts for an event."""
-    return digest(tenant.encode(), trigger.encode(), event_id.encode(), str(generation).encode())
+    return digest(tenant.encode(), trigger.encode(), identity(event).encode(), str(generation).encode())
 
 
 S = TypeVar("S", bound=Struct)

@@ -12,8 +12,6 @@ from penstock.core.event import EVENT_BYTES_MAX, Event, encode
 from penstock.core.rows import Seen
 from penstock.server.parts import Parts
 
-RESERVED = (lifecycle.SOURCE, "/storages/", "/manual")
-"""Sources that nobody outside may speak for."""
 DEPTH_GIVEN_MAX = 1_000_000
 """Most causes that an event from outside may say stand behind it."""
 
@@ -49,7 +47,7 @@ class Ingest:
             Unavailable: The log cannot take them now.
         """
         for event in events:
-            if event.source.startswith(RESERVED):
+            if event.source.startswith(lifecycle.OWN_SOURCES):
                 raise Forbidden(
                     f"event {event.id!r}: source {event.source!r} is Penstock's own; use a source of yours"
                 )

@@ -1,20 +1,20 @@
-"""Open dead letters by what they are about, so that newer content that succeeds closes them."""
+"""Dead letters, and which of them newer content settles."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-
 from msgspec.structs import replace
 
+from penstock.core.event import NEW_CONTENT, Event
 from penstock.core.ports import State
-from penstock.core.rows import DeadLetter
+from penstock.core.rows import DeadLetter, DeadLetterKind, RunRow
+from penstock.core.run import Run
 
 OPEN = "open"
 SUPERSEDED = "superseded"
 
 
 class Letters:
-    """Keeps track of open dead letters.
+    """Puts dead letters into state, and closes them.
 
     Args:
         state: Where they are kept.
@@ -22,35 +22,30 @@ class Letters:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._open: dict[str, set[str]] = defaultdict(set)
-
-    def load(self) -> None:
-        """Take over what state remembers."""
-        for letter in self._state.select(DeadLetter, state=OPEN):
-            self._open[letter.subject].add(letter.id)
 
     def put(self, letter: DeadLetter) -> None:
         """Keep a letter."""
-        if letter.state == OPEN:
-            self._open[letter.subject].add(letter.id)
         self._state.put(letter)
 
     def close(self, letter_id: str, state: str) -> None:
         """Close a letter as ``replayed``, ``dropped`` or ``superseded``."""
         letter = self._state.get(DeadLetter, letter_id)
-        if letter is None:
+        if letter is not None:
+            self._state.put(replace(letter, state=state))
+
+    def succeeded(self, run: Run, event: Event) -> None:
+        """A run succeeded on a file's content: what its workflow failed at with older content needs
+        nobody any more. Another workflow's failure still does, and so do all that are about no file."""
+        if event.type not in NEW_CONTENT or not run.subject:
             return
-        self._state.put(replace(letter, state=state))
-        self._open[letter.subject].discard(letter_id)
-        if not self._open[letter.subject]:
-            del self._open[letter.subject]
+        for letter in self._state.select(DeadLetter, subject=run.subject, state=OPEN):
+            if letter.kind == DeadLetterKind.NOTICE or self._failed_before(letter, run):
+                self.close(letter.id, SUPERSEDED)
 
-    def succeeded(self, subject: str) -> None:
-        """A run on ``subject`` succeeded: what failed on earlier content of it needs nobody any more."""
-        for letter_id in list(self._open.get(subject, ())):
-            self.close(letter_id, SUPERSEDED)
-
-    @property
-    def count(self) -> int:
-        """How many are open."""
-        return sum(len(letters) for letters in self._open.values())
+    def _failed_before(self, letter: DeadLetter, run: Run) -> bool:
+        failed = self._state.get(RunRow, letter.run) if letter.kind == DeadLetterKind.STEP else None
+        return (
+            failed is not None
+            and failed.workflow.rsplit("@", 1)[0] == run.workflow.rsplit("@", 1)[0]
+            and failed.started_ns <= run.started_ns
+        )

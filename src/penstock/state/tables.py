@@ -59,6 +59,7 @@ Index("runs_by_start", TABLES[rows.RunRow].c.started_ns)
 Index("runs_by_subject", TABLES[rows.RunRow].c.subject)
 Index("runs_by_phase", TABLES[rows.RunRow].c.phase, TABLES[rows.RunRow].c.started_ns)
 Index("decisions_by_subject", TABLES[rows.Decision].c.subject)
+Index("dead_letters_by_subject", TABLES[rows.DeadLetter].c.subject)
 Index("dead_letters_by_state", TABLES[rows.DeadLetter].c.state, TABLES[rows.DeadLetter].c.at_ns)
 Index(
     "attempts_of_jobs",

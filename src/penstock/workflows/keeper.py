@@ -15,8 +15,8 @@ import msgspec
 from msgspec import Raw
 
 from penstock.core import lifecycle
-from penstock.core.errors import NotFound, PenstockError, Trimmed, Refused
-from penstock.core.event import Event, decode_trusted
+from penstock.core.errors import NotFound, PenstockError, Refused, Trimmed
+from penstock.core.event import Event, decode
 from penstock.core.items import SUCCEEDED
 from penstock.core.lifecycle import CancelRequest, RunRequest, StepDue, StepEnd, data_of
 from penstock.core.ports import Record
@@ -87,8 +87,8 @@ class Graveyard(Protocol):
     def put(self, letter: DeadLetter) -> None:
         """Keep a dead letter."""
 
-    def succeeded(self, subject: str) -> None:
-        """A run on ``subject`` succeeded; what failed on it before is settled."""
+    def succeeded(self, run: Run, event: Event) -> None:
+        """A run for ``event`` succeeded; what its workflow failed at before, on older content, is settled."""
 
 
 class Keeper:
@@ -227,9 +227,9 @@ class Keeper:
 
     def _requested(self, record: Record) -> None:
         request = data_of(record.event, RunRequest)
-        event = decode_trusted(request.event)
+        event = decode(request.event)
         key = request.trigger or record.event.id
-        run_id = lifecycle.run_id(request.tenant, key, event.id, request.generation)
+        run_id = lifecycle.run_id(request.tenant, key, event, request.generation)
         if run_id in self.active or self._store.get(RunRow, run_id) is not None:
             return
         run = Run(
@@ -302,7 +302,7 @@ class Keeper:
         if end.phase is Phase.FAILED:
             self._letters.put(dead_letter(run, active.event, at_ns))
         elif end.phase is Phase.SUCCEEDED:
-            self._letters.succeeded(run.subject)
+            self._letters.succeeded(run, active.event)
         self._emit(lifecycle.run_event(lifecycle.ENDED_TYPE[end.phase], run))
         self.fill()
 
@@ -372,7 +372,7 @@ class Keeper:
         if event.type != lifecycle.RUN_REQUESTED:
             return event, None
         request = data_of(event, RunRequest)
-        return decode_trusted(request.event), request.params
+        return decode(request.event), request.params
 
     # -- restart -----------------------------------------------------------------------------
 

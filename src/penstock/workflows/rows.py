@@ -36,7 +36,7 @@ class Waiting(NamedTuple):
 def first_run(trigger: Trigger, event: Event, offset: int, at_ns: int) -> Run:
     """Return the run that a trigger starts for an event, not begun."""
     return Run(
-        id=lifecycle.run_id(trigger.tenant, trigger.id, event.id, 0),
+        id=lifecycle.run_id(trigger.tenant, trigger.id, event, 0),
         tenant=trigger.tenant,
         principal=trigger.principal,
         workflow=trigger.workflow,

@@ -241,7 +241,7 @@ async def _explain_event(desk: Desk, entry: Entry, file: FileAccount | None, ear
 def _run_id(trigger: Trigger, decision: Decision | None, entry: Entry) -> str:
     """Return the id of the run that was decided on, or else of the one that would be requested later."""
     decided = decision.run if decision is not None else ""
-    return decided or run_id(trigger.tenant, trigger.id, entry.event.id, 0)
+    return decided or run_id(trigger.tenant, trigger.id, entry.event, 0)
 
 
 def _account(

@@ -42,15 +42,16 @@ class DeadLetters:
             fresh = replace(edited, id=uuid4().hex, cause=letter.run)
             again = await self._runs.request(wish, row.workflow, row.trigger, fresh, 0)
         elif letter.kind == DeadLetterKind.LOOP:
-            again = await self._despite_the_loop(wish, edited or decode(letter.body))
+            refused = decode(letter.body)
+            again = await self._despite_the_loop(wish, refused.id, edited or refused)
         else:
             again = await self._ingest.take([edited or decode(letter.body)])
         await self._runs.close_letter(wish, letter.id, "replayed")
         return again
 
-    async def _despite_the_loop(self, wish: LetterWish, event: Event) -> list[Any]:
+    async def _despite_the_loop(self, wish: LetterWish, event_id: str, event: Event) -> list[Any]:
         """A person wants the runs that the limit of depth has refused."""
-        refused = self._parts.state.select(Decision, event_id=event.id)
+        refused = self._parts.state.select(Decision, event_id=event_id)
         triggers = [
             self._parts.registry.triggers.get(row.trigger) for row in refused if row.outcome == Outcome.LOOP
         ]

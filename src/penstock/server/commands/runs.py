@@ -72,7 +72,7 @@ class Runs:
         asked = await self._recorder.record(
             lifecycle.RUN_REQUESTED, request, event.subject or event.id, nonce
         )
-        return {"run": lifecycle.run_id(who.tenant, trigger or asked.id, event.id, generation)}
+        return {"run": lifecycle.run_id(who.tenant, trigger or asked.id, event, generation)}
 
     async def cancel(self, wish: RunWish) -> Any:
         """Cancel a run."""
@@ -94,7 +94,7 @@ class Runs:
         event, params = self._parts.keeper.event_of(old)
         trigger = self._parts.registry.triggers.get(row.trigger)
         workflow = trigger.workflow if trigger is not None and wish.whole else old.workflow
-        generation = self._next_generation(row, old.generation)
+        generation = self._next_generation(row, event, old.generation)
         if not wish.whole:  # refused here, with words for who asks, and not behind the log
             steps = frozenset({wish.from_step}) if wish.from_step else None
             rerun(self._parts.registry.workflow(row.tenant, workflow), old, row.id, generation, steps)
@@ -127,9 +127,9 @@ class Runs:
         assert row is not None
         return row
 
-    def _next_generation(self, row: RunRow, last: int) -> int:
+    def _next_generation(self, row: RunRow, event: Event, last: int) -> int:
         for generation in range(last + 1, GENERATIONS_MAX):
-            run_id = lifecycle.run_id(row.tenant, row.trigger, row.event_id, generation)
+            run_id = lifecycle.run_id(row.tenant, row.trigger, event, generation)
             if self._parts.state.get(RunRow, run_id) is None and run_id not in self._parts.keeper.active:
                 return generation
         raise Conflict(f"run {row.id} was repeated {GENERATIONS_MAX} times; something is wrong")
