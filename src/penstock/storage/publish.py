@@ -312,8 +312,8 @@ class Publisher:
         if not of_same and os.path.lexists(target):
             raise Conflict(
                 f"{shown} was published from {output.subject or output.event_id}, and now "
-                f"{event.subject or event.id} would replace it. Put {{stem}}, {{parent}} or {{run}} into "
-                "the template of the outputs"
+                f"{event.subject or event.id} would replace it. Put what tells them apart, such "
+                "as {{suffix}}, {{relative}} or {{run}}, into the template of the outputs"
             )
         if of_same and output.offset > publication.offset:
             raise Superseded(f"{shown} was already published from newer content of the same file")
