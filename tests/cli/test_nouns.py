@@ -219,6 +219,10 @@ def test_a_dead_letter_is_replayed_with_an_edited_event(
     said = penstock("dead-letters", "replay", "aaa", "--edit")
     assert "run bbbbbbbbbb begins" in said.out
     assert api.asked[-1][1]["event"]["data"] == {"k": "right"}
+    editor.write_text("#!/bin/sh\n")
+    said = penstock("dead-letters", "replay", "aaa", "--edit")
+    assert said.code == 3
+    assert "nothing was changed, so nothing was replayed" in said.err
 
 
 def test_logs_are_given_as_they_are_to_a_pipe(penstock: Command, api: FakeApi) -> None:

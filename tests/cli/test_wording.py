@@ -101,3 +101,18 @@ def test_what_is_no_moment_is_refused_with_examples(text: str) -> None:
 def test_what_is_no_json_object_is_refused(text: str) -> None:
     with pytest.raises(click.BadParameter):
         JSON.convert(text, None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("ValueError: no\n  a.py:3 in f", "ValueError: no"),
+        (
+            "sh ended with exit code 3; it printed last:\n  no beam\nbye",
+            "sh ended with exit code 3; it printed last: no beam",
+        ),
+        ("", ""),
+    ],
+)
+def test_the_headline_of_an_error_says_something(text: str, words: str) -> None:
+    assert wording.headline(text) == words

@@ -18,7 +18,7 @@ COLUMNS = (
     Column("FUNCTION", lambda job: bare(job["function"])),
     Column("STARTED", lambda job: wording.moment(job["started"])),
     Column("TOOK", lambda job: wording.span(job["started"], job["ended"])),
-    Column("ERROR", lambda job: job["error"].partition("\n")[0], fold=True),
+    Column("ERROR", lambda job: wording.headline(job["error"]), fold=True),
 )
 
 

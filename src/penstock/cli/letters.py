@@ -14,7 +14,7 @@ from penstock.cli.lookup import letter_id
 from penstock.cli.nouns import Noun
 from penstock.cli.screen import Column, card, lines, note, say, show, state
 from penstock.cli.session import Session, any_path, as_json, dry_run, session
-from penstock.core.errors import Invalid
+from penstock.core.errors import Invalid, Refused
 
 JSON = dict[str, Any]
 COLUMNS = (
@@ -23,7 +23,7 @@ COLUMNS = (
     Column("KIND", lambda letter: letter["kind"]),
     Column("WHEN", lambda letter: wording.moment(letter["at"])),
     Column("ABOUT", lambda letter: wording.path(letter["subject"]), fold=True),
-    Column("REASON", lambda letter: letter["reason"].partition("\n")[0], fold=True),
+    Column("REASON", lambda letter: wording.headline(letter["reason"]), fold=True),
 )
 
 
@@ -115,7 +115,7 @@ def _given(the: Session, letter: str, *, edit: bool, file: Path | None) -> JSON 
     before = json.dumps(found["event"], indent=2, ensure_ascii=False) if found["event"] else found["text"]
     after = click.edit(before, extension=".json")
     if after is None:
-        raise click.Abort
+        raise Refused("nothing was changed, so nothing was replayed; without --edit it is replayed as it is")
     return _event(after, "what you wrote")
 
 

@@ -27,7 +27,7 @@ COLUMNS = (
     Column("STARTED", lambda run: wording.moment(run["started"])),
     Column("TOOK", lambda run: wording.span(run["started"], run["ended"])),
     Column("FILE", lambda run: wording.printable(run["path"]), fold=True),
-    Column("ERROR", lambda run: run["error"].partition("\n")[0], fold=True),
+    Column("ERROR", lambda run: wording.headline(run["error"]), fold=True),
 )
 
 

@@ -100,6 +100,12 @@ def path(subject: str | None) -> str:
     return printable(unquote(subject or "", errors="replace"))
 
 
+def headline(text: str) -> str:
+    """Return the first line; with the second, if the first only announces it (``… it printed last:``)."""
+    first, _, rest = text.partition("\n")
+    return f"{first} {rest.partition(chr(10))[0].strip()}" if first.endswith(":") else first
+
+
 def printable(text: str) -> str:
     """Return text with control characters (newlines in names) and undecodable bytes made visible."""
     return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
