@@ -53,5 +53,9 @@ def replay(
     more = found["count"] - SHOWN
     if more > 0:
         say(f"… and {more} more")
-    begun = "would be run" if dry_run else "are run, unless they have been" if not again else "are run"
-    note(f"{found['count']} events that {bare(name)} wants {begun}")
+    note(f"{bare(name)} wants {found['count']} of the events; {_begun(again, dry_run)}")
+
+
+def _begun(again: bool, dry_run: bool) -> str:
+    begun = "would be run" if dry_run else "are run"
+    return f"they {begun} again" if again else f"those it has not run on yet {begun}"
