@@ -70,3 +70,53 @@ async def test_a_commit_that_waits_for_the_removal_takes_what_is_staged_then(tmp
     assert begun
     assert {row.id for row in state.select(RunRow)} == {"late"}
     state.close()
+
+
+@pytest.mark.anyio
+async def test_what_stays_is_not_looked_through(tmp_path: Path) -> None:
+    state = EmbeddedState(tmp_path / "state.db")
+    state.put(*run("old", 10))
+    await state.commit()
+    plans: list[str] = []
+
+    def explained(statement: str) -> None:
+        if statement.startswith(("DELETE", "SELECT")):
+            found = state._connection.connection.driver_connection.execute(f"EXPLAIN QUERY PLAN {statement}")  # type: ignore[union-attr]
+            plans.extend(f"{row[3]}: {statement}" for row in found)
+
+    statements: list[str] = []
+    connection = state._connection.connection.driver_connection
+    assert connection is not None
+    state._thread.submit(connection.set_trace_callback, statements.append).result()
+    assert await state.forget(ended_before_ns=100, offset_before=20) == 1
+    state._thread.submit(connection.set_trace_callback, None).result()
+    for statement in statements:
+        state._thread.submit(explained, statement).result()
+    assert len(plans) > 8
+    assert [plan for plan in plans if plan.startswith("SCAN")] == []
+    state.close()
+
+
+@pytest.mark.anyio
+async def test_decisions_that_started_nothing_go_with_time(tmp_path: Path) -> None:
+    state = EmbeddedState(tmp_path / "state.db")
+    for name, at_ns in (("old", 1), ("new", 1000)):
+        state.put(
+            Decision(event_id=name, trigger="t", tenant="t", offset=1, subject="s", outcome=Outcome.PAUSED,
+                     at_ns=at_ns)
+        )  # fmt: skip
+    await state.commit()
+    await state.forget(ended_before_ns=100, offset_before=0)
+    assert {row.event_id for row in state.select(Decision)} == {"new"}
+    state.close()
+
+
+@pytest.mark.anyio
+async def test_a_run_stays_as_long_as_its_letter_is_open(tmp_path: Path) -> None:
+    state = EmbeddedState(tmp_path / "state.db")
+    state.put(*run("open", 10), *run("closed", 10), letter("open", "open"), letter("closed", "dropped"))
+    await state.commit()
+    assert await state.forget(ended_before_ns=100, offset_before=0) == 1
+    assert {row.id for row in state.select(RunRow)} == {"open"}
+    assert {row.run for row in state.select(Decision)} == {"open"}
+    state.close()

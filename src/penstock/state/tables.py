@@ -8,7 +8,7 @@ from __future__ import annotations
 import types
 import typing
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, LargeBinary, MetaData, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Index, LargeBinary, MetaData, Table, Text, text
 
 from penstock.core import rows
 
@@ -66,5 +66,7 @@ Index(
     TABLES[rows.AttemptRow].c.started_ns,
     sqlite_where=TABLES[rows.AttemptRow].c.place != "pool",
 )
+Index("seen_by_offset", TABLES[rows.Seen].c.offset)
+Index("decisions_without_run", TABLES[rows.Decision].c.at_ns, sqlite_where=text("run = ''"))
 Index("timers_by_done", TABLES[rows.TimerRow].c.done)
 Index("intents_by_done", TABLES[rows.Intent].c.done)
