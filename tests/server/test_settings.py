@@ -37,6 +37,14 @@ def test_all_faults_are_told_at_once_with_their_places(tmp_path: Path) -> None:
     assert len(caught.value.faults) == 6
 
 
+@pytest.mark.parametrize("section", ["log", "pool", "batch"])
+def test_a_name_that_no_section_knows_is_refused(tmp_path: Path, section: str) -> None:
+    config = tmp_path / "penstock.toml"
+    config.write_text(f"[{section}]\nretention = 5\n")
+    with pytest.raises(Invalid, match="retention"):
+        load(config, {})
+
+
 @pytest.mark.parametrize("text", [b"port = ", b"\xff\xfe", b"[[storages]\n"])
 def test_a_file_that_is_no_toml_is_named(tmp_path: Path, text: bytes) -> None:
     config = tmp_path / "penstock.toml"

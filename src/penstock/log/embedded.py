@@ -39,7 +39,7 @@ BATCH_BYTES = 8 << 20
 """The same, in bytes; one record more may be read."""
 
 
-class LogSettings(Struct, frozen=True, kw_only=True):
+class LogSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How much the embedded log keeps.
 
     Attributes:
