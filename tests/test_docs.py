@@ -18,6 +18,8 @@ import pytest
 from penstock.cli import reference
 from penstock.cli.index import COMMANDS
 from penstock.cli.main import penstock
+from penstock.log.embedded import LogSettings
+from penstock.server.settings import BatchOptions, PoolOptions, Settings, StorageSettings
 from tests.journeys.console import Console
 
 ROOT = Path(__file__).parent.parent
@@ -123,6 +125,13 @@ def test_commands_that_documents_name_exist() -> None:
             command = penstock.load(name)
             if verb and isinstance(command, click.Group):
                 assert verb in command.commands, f"{page}: there is no `penstock {name} {verb}`"
+
+
+def test_every_setting_is_in_the_reference() -> None:
+    written = (DOCS / "reference" / "settings.md").read_text()
+    for kind in (Settings, StorageSettings, PoolOptions, BatchOptions, LogSettings):
+        for name in kind.__struct_fields__:
+            assert f"`{name}`" in written or f"`[{name}]`" in written or f"`[[{name}]]`" in written, name
 
 
 def test_links_between_documents_lead_somewhere() -> None:
