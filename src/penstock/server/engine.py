@@ -53,7 +53,7 @@ class Engine:
         parts.keeper.load()
         self._replay()
         answered = await self._finish_publications()
-        parts.publisher.clean()
+        parts.publisher.clean(parts.keeper.unanswered_jobs())
         parts.runtime.sweep_earlier()
         await self._restore_environments()
         parts.timers.load()  # before the waits are resumed, so that each keeps the deadline it had

@@ -18,7 +18,7 @@ import asyncio
 import logging
 import os
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -256,8 +256,14 @@ class Publisher:
         """Say in words whether the content that the event tells of is no longer there; else None."""
         return stale(event) if self._storage(event) is not None else None
 
-    def clean(self) -> int:
-        """Remove attempts' folders that no intent needs; return how many. For the start only."""
+    def clean(self, wanted: Collection[str] = ()) -> int:
+        """Remove attempts' folders that no intent needs; return how many. For the start only.
+
+        Args:
+            wanted: Keys of attempts that will be published although their files may have left the
+                place where they were written: a job that has ended is not run again.
+        """
+        kept = {os.path.basename(attempt_folder(key, b"/")) for key in wanted}
         needed = {os.path.dirname(source) for intent in self.unfinished() for source, _ in moves_of(intent)}
         count = 0
         for root in self._roots.values():
@@ -268,7 +274,7 @@ class Publisher:
             except OSError as error:
                 logger.warning("%s is not cleaned: %s", os.fsdecode(root), error)
                 continue
-            for name in os.listdir(attempts):
+            for name in set(os.listdir(attempts)) - kept:
                 folder = os.path.join(attempts, name)
                 if not any(place == folder or place.startswith(folder + b"/") for place in needed):
                     shutil.rmtree(folder, ignore_errors=True)

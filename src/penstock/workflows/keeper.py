@@ -7,7 +7,7 @@ off, and ``resume`` carries out the rest.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
@@ -122,7 +122,7 @@ class Keeper:
         self._read_event = read_event
         self.capacity = capacity
         self.active: dict[str, Active] = {}
-        self.backlog: deque[Waiting] = deque()
+        self.backlog: OrderedDict[str, Waiting] = OrderedDict()
         self._dirty: dict[str, Active] = {}
         self.replaying = False
         self._is_filling = False
@@ -219,7 +219,7 @@ class Keeper:
     def _cancel_requested(self, record: Record) -> None:
         request = data_of(record.event, CancelRequest)
         if request.run not in self.active:
-            self.backlog = deque(waiting for waiting in self.backlog if waiting.run != request.run)
+            self.backlog.pop(request.run, None)
             self._take_stored(request.run)
         active = self.active.get(request.run)
         if active is not None:
@@ -320,7 +320,7 @@ class Keeper:
             return  # one ended as soon as it had begun; the loop below goes on
         self._is_filling = True
         while self.backlog and len(self.active) < self.capacity:
-            self._promote(self.backlog.popleft())
+            self._promote(self.backlog.popitem(last=False)[1])
         self._is_filling = False
 
     def _has_room(self) -> bool:
@@ -445,6 +445,14 @@ class Keeper:
     def is_unanswered(self, run: str, step: str, item: int, attempt: int) -> bool:
         """Whether the log, as far as it was folded, holds no end of this attempt."""
         return (run, step, item, attempt) in self._noted.commands
+
+    def unanswered_jobs(self) -> list[str]:
+        """Return the keys of batch jobs whose end the log, as far as it was folded, does not hold."""
+        return [
+            f"{run}/{step}/{item}/{attempt}"
+            for run, step, item, attempt in self._noted.commands
+            if attempt > 0 and run in self.active and self.active[run].steps[step].batch is not None
+        ]
 
     def resume(self, answered: frozenset[tuple[str, str, int, int]] = frozenset()) -> None:
         """Carry out what was noted and not answered; ``answered`` attempts have answers on their way."""
