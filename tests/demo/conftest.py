@@ -16,6 +16,8 @@ from penstock.demo.workspace import FUNCTIONS
 def neighbour(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ModuleType]]:
     """``neighbour(name)``: a file of the demo's functions, imported by its bare name."""
     names = {path.stem for path in FUNCTIONS.glob("*.py")}
+    for name in names:  # another test's module may be called like a neighbour
+        monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.syspath_prepend(str(FUNCTIONS))
     yield importlib.import_module
     for name in names & sys.modules.keys():

