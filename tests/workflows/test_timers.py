@@ -9,6 +9,7 @@ import pytest
 
 from penstock.core.rows import TimerRow
 from penstock.testing.state import MemoryState
+from penstock.workflows import timers
 from penstock.workflows.timers import Timers
 
 pytestmark = pytest.mark.anyio
@@ -82,3 +83,12 @@ async def test_a_run_that_ends_takes_its_deadlines_along_and_no_other_s() -> Non
     assert await bench.next() == "c"
     bench.timers.drop("unknown")
     assert bench.state.select(TimerRow, done=False) == []
+
+
+async def test_a_clock_that_is_set_back_makes_nobody_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    bench.timers.add(row("soon", time_ns() + 5_000_000))
+    monkeypatch.setattr(timers, "time_ns", lambda: time_ns() - HOUR_NS)
+    async with asyncio.timeout(30):
+        assert await bench.next() == "soon"
+    bench.timers.close()

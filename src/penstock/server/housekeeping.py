@@ -52,7 +52,7 @@ def pinned(parts: Parts) -> int | None:
         )
         needed = []
     needed += behind(parts.state).values()
-    needed += [waiting.offset for waiting in parts.keeper.backlog]
+    needed += [waiting.offset for waiting in parts.keeper.backlog.values()]
     needed += [active.run.offset for active in parts.keeper.active.values()]
     return min(needed, default=None)
 

@@ -148,13 +148,13 @@ class Keeper:
     def start(self, trigger: Trigger, record: Record, *, at_ns: int) -> str:
         """Start the run of ``trigger`` for the record's event and return its id."""
         run = first_run(trigger, record.event, record.offset, at_ns)
-        if run.id in self.active:
-            return run.id
+        if run.id in self.active or self._store.get(RunRow, run.id) is not None:
+            return run.id  # somebody has asked for it before: a listing of what exists, say
         if self._has_room():
             self._begin(run, record.event)
         else:
             self._store.put(run_row(run))
-            self.backlog.append(Waiting(run.id, record.offset, trigger, at_ns))
+            self.backlog[run.id] = Waiting(run.id, record.offset, trigger, at_ns)
         return run.id
 
     def _begin(self, run: Run, event: Event, params: Raw | None = None) -> None:
@@ -251,7 +251,7 @@ class Keeper:
             self._begin(run, event, request.params)
         else:
             self._store.put(run_row(run))
-            self.backlog.append(Waiting(run_id, record.offset, None, 0))
+            self.backlog[run_id] = Waiting(run_id, record.offset, None, 0)
 
     def _rerun(self, run: Run, request: RunRequest, event: Event) -> None:
         steps = frozenset({request.from_step}) if request.from_step else None
@@ -382,13 +382,14 @@ class Keeper:
         for phase in LIVE:
             for row in self._store.select(RunRow, phase=phase):
                 self._load(row)
-        self.backlog = deque(sorted(self.backlog, key=lambda waiting: waiting.offset))
+        waiting = sorted(self.backlog.values(), key=lambda each: each.offset)
+        self.backlog = OrderedDict((each.run, each) for each in waiting)
         self._is_filling = False
 
     def _load(self, row: RunRow) -> None:
         run = restore(row.snapshot)
         if run.phase is Phase.WAITING and not run.steps:
-            self.backlog.append(Waiting(run.id, run.offset, None, 0))
+            self.backlog[run.id] = Waiting(run.id, run.offset, None, 0)
             return
         active = self._take(run)
         if active is None:

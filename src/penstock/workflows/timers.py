@@ -1,11 +1,15 @@
-"""Deadlines that survive a restart: a row each in state, one timer in the event loop for the nearest."""
+"""Deadlines that survive a restart: a row each in state, one timer in the event loop for the nearest.
+
+Rows hold times of day, for another life of the process; within this one the monotonic clock counts, so that
+nobody waits longer because a clock was set.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 from heapq import heappop, heappush
-from time import time_ns
+from time import monotonic_ns, time_ns
 from typing import Protocol
 
 import msgspec
@@ -38,6 +42,7 @@ class Timers:
         self._store = store
         self._due = due
         self._rows: dict[str, TimerRow] = {}
+        self._of_run: dict[str, dict[str, None]] = {}
         self._heap: list[tuple[int, str]] = []
         self._handle: asyncio.TimerHandle | None = None
 
@@ -59,12 +64,15 @@ class Timers:
         row = self._rows.pop(key, None)
         if row is not None:
             self._store.put(msgspec.structs.replace(row, done=True))
+            of_run = self._of_run[row.run]
+            del of_run[key]
+            if not of_run:
+                del self._of_run[row.run]
 
     def drop_run(self, run: str) -> None:
         """Forget all deadlines of a run."""
-        if self._rows:
-            for key in [key for key, row in self._rows.items() if row.run == run]:
-                self.drop(key)
+        for key in list(self._of_run.get(run, ())):
+            self.drop(key)
 
     def close(self) -> None:
         """Let go; deadlines stay in state."""
@@ -73,7 +81,8 @@ class Timers:
 
     def _keep(self, row: TimerRow) -> None:
         self._rows[row.id] = row
-        heappush(self._heap, (row.due_ns, row.id))
+        self._of_run.setdefault(row.run, {})[row.id] = None
+        heappush(self._heap, (monotonic_ns() + row.due_ns - time_ns(), row.id))
 
     def _arm(self) -> None:
         if self._handle is not None:
@@ -82,12 +91,12 @@ class Timers:
         while self._heap and self._heap[0][1] not in self._rows:
             heappop(self._heap)
         if self._heap:
-            wait_s = max(0.0, (self._heap[0][0] - time_ns()) / 1e9)
+            wait_s = max(0.0, (self._heap[0][0] - monotonic_ns()) / 1e9)
             self._handle = asyncio.get_running_loop().call_later(wait_s, self._fire)
 
     def _fire(self) -> None:
         self._handle = None
-        now = time_ns()
+        now = monotonic_ns()
         while self._heap and self._heap[0][0] <= now:
             row = self._rows.get(heappop(self._heap)[1])
             if row is not None:
