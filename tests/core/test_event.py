@@ -5,6 +5,7 @@ from msgspec import Raw
 
 from penstock.core.errors import Invalid
 from penstock.core.event import Event, content_id, decode, encode, json_data, path_of, subject_of
+from penstock.core.lifecycle import CancelRequest, request_event
 
 
 def test_extension_attributes_survive() -> None:
@@ -47,3 +48,10 @@ def test_data_stay_as_they_were() -> None:
     data = decode(encode(event)).data
     assert isinstance(data, Raw)
     assert bytes(data) == b'{"x":1.5}'
+
+
+def test_a_wish_about_nothing_in_particular_can_be_read_again() -> None:
+    wish = request_event(
+        "penstock.definition.deployed", CancelRequest(run="r", reason="", principal="p"), "n", ""
+    )
+    assert decode(encode(wish)) == wish

@@ -251,8 +251,8 @@ def request_event(kind: str, data: Struct, nonce: str, subject: str) -> Event:
         id=digest(kind.encode(), nonce.encode()),
         source=SOURCE,
         type=kind,
-        subject=subject,
-        partitionkey=subject,
+        subject=subject or None,
+        partitionkey=subject or None,
         data=json_data(data),
     )
 
