@@ -171,16 +171,21 @@ async def test_a_function_does_not_start_on_its_own_outputs(installation: Instal
 
 
 async def test_a_replay_leaves_out_a_workflows_own_outputs(installation: Installation) -> None:
-    await deploy(installation, SIMPLE.replace('"size")', '"size.txt")'))
+    text = SIMPLE.replace('"size")', '"size.txt")')
+    await deploy(installation, text)
     source = installation.files / "a.txt"
     source.write_text("x")
     await until(
         lambda: [row for row in rows(installation, Decision) if row.outcome == "refused"], installation
     )
     found = await installation.ask(
-        "replay", trigger="measured", since=0, until=1 << 62, again=True, dry_run=False
+        "replay", trigger="measured", since=0, until=1 << 62, again=True, dry_run=True
     )
     assert found["events"] == [str(source)]
+    assert (await deploy(installation, text, existing=True))["existing"] == 1
+    (installation.files / "derived" / "a.size.txt").write_text("a person's own now")
+    await until(lambda: ended(installation, 2), installation)
+    assert (await deploy(installation, text, existing=True))["existing"] == 2
 
 
 async def test_two_inputs_may_not_publish_under_one_name(installation: Installation) -> None:

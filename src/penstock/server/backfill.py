@@ -11,10 +11,11 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from msgspec import Raw
+from msgspec.structs import replace
 
 from penstock.core import lifecycle
 from penstock.core.errors import Trimmed, Unavailable
-from penstock.core.event import Event, encode
+from penstock.core.event import Event, encode, file_record, path_of
 from penstock.core.filter import View, compile_filter, parse
 from penstock.core.lifecycle import RunRequest
 from penstock.core.ports import Record, State
@@ -102,11 +103,11 @@ class Backfill:
             for record in records
             if record.event.source != lifecycle.SOURCE
             and wanted(View(record.event))
-            and self._parts.triggers.offered(trigger, record.event).outcome is Outcome.MATCHED
+            and self._offered(trigger, record.event)
         ]
 
     async def existing(self, trigger_id: str, principal: str) -> int:
-        """Run a trigger for every file that is there now; return how many."""
+        """Run a trigger for every file that is there now, but its own outputs; return how many."""
         count = 0
         trigger = self._parts.registry.triggers[trigger_id]
         wanted = compile_filter(parse(trigger.filter))
@@ -114,11 +115,23 @@ class Backfill:
             if source.name in self._troubles:
                 raise Unavailable(f"storage {source.name!r} cannot be listed: {self._troubles[source.name]}")
             async for events in source.listing():
-                for event in events:
-                    if wanted(View(event)):
+                for found in events:
+                    event = self._with_cause(found)
+                    if wanted(View(event)) and self._offered(trigger, event):
                         self.request(trigger, event, principal)
                         count += 1
         return count
+
+    def _with_cause(self, event: Event) -> Event:
+        """Return a listed file's event with the run that published the file, if nobody wrote to it since."""
+        output = self._parts.state.output(path_of(event.subject or ""))
+        record = file_record(event)
+        if output is None or record.inode != output.inode or (record.mtime_ns or 0) > output.published_ns:
+            return event
+        return replace(event, cause=output.run, depth=output.depth)
+
+    def _offered(self, trigger: Trigger, event: Event) -> bool:
+        return self._parts.triggers.offered(trigger, event).outcome is Outcome.MATCHED
 
     def request(self, trigger: Trigger, event: Event, principal: str, generation: int = 0) -> None:
         """Request one run."""
