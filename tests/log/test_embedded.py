@@ -8,6 +8,7 @@ import os
 import shutil
 from itertools import pairwise
 from pathlib import Path
+from time import time_ns
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from penstock.core.errors import Broken, Conflict, Invalid, Trimmed, Unavailable
 from penstock.core.event import EVENT_BYTES_MAX
 from penstock.core.ports import Cursor
+from penstock.log import embedded
 from penstock.log.embedded import EmbeddedLog, LogSettings
 from penstock.log.reader import Reader
 from penstock.log.segment import frame, segment_bases, segment_path
@@ -395,4 +397,19 @@ async def test_large_events_are_there_after_a_restart(tmp_path: Path) -> None:
 async def test_bases_rise(tmp_path: Path) -> None:
     log = await filled(tmp_path, 100)
     assert all(before < behind for before, behind in pairwise(segment_bases(tmp_path)))
+    log.close()
+
+
+async def test_a_clock_that_was_once_ahead_does_not_make_everything_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = EmbeddedLog(tmp_path, LogSettings(segment_bytes=1, retention_s=3600.0))
+    year_ns = 365 * 86400 * 10**9
+    monkeypatch.setattr(embedded, "time_ns", lambda: time_ns() + year_ns)
+    await log.append(numbered(0, 1))
+    monkeypatch.setattr(embedded, "time_ns", time_ns)
+    for number in range(1, 4):
+        await log.append(numbered(number, 1))
+    assert ids(log.read(log.retain())) == ids(log.read(0))
+    assert log.end().offsets == (4,)
     log.close()

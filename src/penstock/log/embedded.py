@@ -291,7 +291,8 @@ class EmbeddedLog:
         bases = segment_bases(self.folder)
         sizes = {base: segment_path(self.folder, base).stat() for base in bases}
         total = sum(stat.st_size for stat in sizes.values())
-        oldest_ns = self._last_ns - int(self.settings.retention_s * 1e9)
+        # Append times never fall: after a clock that was once ahead they would make all the rest look old.
+        oldest_ns = min(self._last_ns, time_ns()) - int(self.settings.retention_s * 1e9)
         for base, following in pairwise(bases):
             too_much = total > self.settings.retention_bytes
             too_old = sizes[base].st_mtime_ns < oldest_ns

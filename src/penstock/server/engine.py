@@ -49,9 +49,11 @@ class Engine:
     async def start(self) -> None:
         """Recover, then let sources and pump run."""
         parts = self.parts
+        self._check_log()
         parts.registry.load()
         parts.keeper.load()
         self._replay()
+        parts.keeper.caught_up()  # before anything is waited for, and so before any commit
         answered = await self._finish_publications()
         parts.publisher.clean(parts.keeper.unanswered_jobs())
         parts.runtime.sweep_earlier()
@@ -86,8 +88,8 @@ class Engine:
             self._troubled.clear()
             await self._troubled.wait()
 
-    def _replay(self) -> None:
-        """Fold what was appended after the last commit."""
+    def _check_log(self) -> None:
+        """Refuse to begin with a log that state is ahead of, before anything is taken for lost."""
         log, pump = self.parts.log, self.parts.pump
         row = self.parts.state.get(CursorRow, READER, 0)
         pump.folded = row.offset if row is not None else 0
@@ -97,6 +99,10 @@ class Engine:
                 f"{log.end().offsets[0]}: it was damaged, or restored without its state. Restore both from "
                 "one backup; what was cut off from a damaged log stands beside it in files named *.cut-*"
             )
+
+    def _replay(self) -> None:
+        """Fold what was appended after the last commit."""
+        log, pump = self.parts.log, self.parts.pump
         while pump.folded < log.end().offsets[0]:
             pump.fold_batch(log.read(pump.folded, pump.folded + REPLAY_BATCH))
 

@@ -125,6 +125,7 @@ class Keeper:
         self.backlog: OrderedDict[str, Waiting] = OrderedDict()
         self._dirty: dict[str, Active] = {}
         self.replaying = False
+        self._is_behind = False
         self._is_filling = False
         self._noted = Noted()
         self._folds: dict[str, Callable[[Record], None]] = {
@@ -307,7 +308,7 @@ class Keeper:
         self.fill()
 
     def _emit(self, event: Event) -> None:
-        if self.replaying:
+        if self._is_behind:
             self._noted.events[event.id] = event
         else:
             self._emit_now(event)
@@ -378,7 +379,7 @@ class Keeper:
 
     def load(self) -> None:
         """Take over the runs that had not ended; commands are noted until ``resume``."""
-        self.replaying = self._is_filling = True
+        self.replaying = self._is_behind = self._is_filling = True
         for phase in LIVE:
             for row in self._store.select(RunRow, phase=phase):
                 self._load(row)
@@ -455,12 +456,20 @@ class Keeper:
             if attempt > 0 and run in self.active and self.active[run].steps[step].batch is not None
         ]
 
+    def caught_up(self) -> None:
+        """The log was read to its end: what was raised and is not there goes there now, for a commit may
+        come at any time, and with it nothing would raise it again."""
+        self._is_behind = False
+        events, self._noted.events = self._noted.events, {}
+        for event in events.values():
+            self._emit_now(event)
+
     def resume(self, answered: frozenset[tuple[str, str, int, int]] = frozenset()) -> None:
         """Carry out what was noted and not answered; ``answered`` attempts have answers on their way."""
+        if self._is_behind:
+            self.caught_up()
         self.replaying = False
         noted, self._noted = self._noted, Noted()
-        for event in noted.events.values():
-            self._emit_now(event)
         for key, (run, command) in noted.commands.items():
             active = self.active.get(run)
             if active is not None and key not in answered:

@@ -33,25 +33,24 @@ class Whole:
         self._definitions = definitions
 
     async def replay(self, wish: ReplayWish) -> Any:
-        """Run a trigger for events of the log."""
+        """Run a trigger for events of the log, a batch at a time."""
         trigger = self._definitions.find_trigger(wish.tenant, wish.trigger)
         until = min(wish.until, self._parts.log.end().offsets[0])
-        found, since = [], wish.since
+        generation = time_ns() // 1_000_000 if wish.again else 0
+        shown: list[str] = []
+        count, since = 0, wish.since
         while since < until:
             records = self._parts.log.read(since, min(since + BATCH, until))
-            found += self._engine.backfill.matching(trigger, records)
+            found = [record.event for record in self._engine.backfill.matching(trigger, records)]
+            shown += [event.subject or event.id for event in found[: SHOWN_MAX - len(shown)]]
+            count += len(found)
+            for event in () if wish.dry_run else found:
+                self._engine.backfill.request(trigger, event, wish.principal, generation)
             since = records[-1].offset + 1 if records else until
             await asyncio.sleep(0)
         if not wish.dry_run:
-            generation = time_ns() // 1_000_000 if wish.again else 0
-            for record in found:
-                self._engine.backfill.request(trigger, record.event, wish.principal, generation)
             await self._parts.checkpoint.durable()
-        return {
-            "trigger": trigger.name,
-            "events": [r.event.subject or r.event.id for r in found[:SHOWN_MAX]],
-            "count": len(found),
-        }
+        return {"trigger": trigger.name, "events": shown, "count": count}
 
     async def log(self, wish: LogWish) -> Any:
         """Return ``file:start:``, or an empty text while the call has not begun."""
