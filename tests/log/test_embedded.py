@@ -403,13 +403,15 @@ async def test_bases_rise(tmp_path: Path) -> None:
 async def test_a_clock_that_was_once_ahead_does_not_make_everything_old(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    log = EmbeddedLog(tmp_path, LogSettings(segment_bytes=1, retention_s=3600.0))
     year_ns = 365 * 86400 * 10**9
     monkeypatch.setattr(embedded, "time_ns", lambda: time_ns() + year_ns)
+    log = EmbeddedLog(tmp_path)
     await log.append(numbered(0, 1))
+    log.close()
     monkeypatch.setattr(embedded, "time_ns", time_ns)
+    log = EmbeddedLog(tmp_path, LogSettings(segment_bytes=1, retention_s=3600.0))
     for number in range(1, 4):
         await log.append(numbered(number, 1))
-    assert ids(log.read(log.retain())) == ids(log.read(0))
-    assert log.end().offsets == (4,)
+    assert len(segment_bases(tmp_path)) > 1
+    assert log.retain() == 0
     log.close()
