@@ -110,6 +110,7 @@ class EmbeddedState:
                 raise
             finally:
                 self._writing = {}
+            self._execute(_BY_KEY[CursorRow], ("", 0)).fetchone()  # so that no event pays for the beginning
 
     def _write(self, staged: Staged) -> None:
         with _translating(self.path), self._connection.begin():
