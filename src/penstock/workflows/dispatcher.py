@@ -121,6 +121,7 @@ class Dispatcher:
         self.in_flight: dict[str, InFlight] = {}
         self._unstaged: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_closed = False
 
     # -- commands ----------------------------------------------------------------------------
 
@@ -177,6 +178,8 @@ class Dispatcher:
 
     def answered(self, answer: Answer) -> None:
         """Take a function's answer: publish what it wrote, then tell the log."""
+        if self._is_closed:
+            return
         flight = self.in_flight.pop(answer.key, None)
         answer = checked(answer)
         if flight is not None and answer.error is None and answer.files is not None:
@@ -342,7 +345,11 @@ class Dispatcher:
             self._publisher.settle(key)
 
     async def close(self) -> None:
-        """Wait for publications that have begun; what has not is done after the next start."""
+        """Wait for publications that have begun; what has not is done after the next start.
+
+        From now on calls end because the runtime is closed. That is no end that the log is told.
+        """
+        self._is_closed = True
         if self._tasks:
             _, waiting = await asyncio.wait(self._tasks, timeout=CLOSE_S)
             for task in waiting:
