@@ -23,7 +23,7 @@ def decided(offset: int = 10, *, event: dict[str, Any] | None = None, **members:
     )
     causes = {"ours": "me/w", "theirs": "me/other"}
     triggers = Triggers(FilterIndex(), lambda _t, _r: workflow, lambda run: causes[run])
-    given = {
+    given: dict[str, Any] = {
         "id": "t",
         "tenant": "local",
         "principal": "me",
@@ -31,7 +31,7 @@ def decided(offset: int = 10, *, event: dict[str, Any] | None = None, **members:
         "workflow": "me/w@1",
         "since": 5,
     }
-    trigger = Trigger(**given, filter={"exact": {"type": "x"}}, **members)
+    trigger = Trigger(**{**given, **members}, filter={"exact": {"type": "x"}})
     triggers.changed(trigger, "t")
     told = Event(id="e", source="/test", type="x", **(event or {}))
     (match,) = triggers.decide(Record(0, offset, 1, told))
