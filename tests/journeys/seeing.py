@@ -16,7 +16,7 @@ from penstock.testing.installation import Installation
 
 R = TypeVar("R", bound=Row)
 LOOK_S = 0.05
-WITHIN_S = 12.0
+WITHIN_S = 40.0
 
 
 def rows(installation: Installation, kind: type[R]) -> list[R]:

@@ -78,7 +78,12 @@ class Victim:
     async def start(self, name: str) -> str:
         """Start a function on the input and return the run's id."""
         path = str(self.input)
-        event = {"specversion": "1.0", "id": f"{name}-{os.urandom(4).hex()}", "source": "/test", "type": "t"}
+        event: dict[str, Any] = {
+            "specversion": "1.0",
+            "id": f"{name}-{os.urandom(4).hex()}",
+            "source": "/test",
+            "type": "t",
+        }
         event |= {"subject": path, "data": {"storage": "local", "path": path}}
         assert self.installation.process is not None
         params = {"home": str(self.installation.home), "engine": self.installation.process.pid}

@@ -470,6 +470,19 @@ workflow("narrow", on="*.txt").step(narrow)
     assert overlapping([(each["began"], each["ended"]) for each in found]) == 2
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["pool", "job"])
+async def test_a_stop_fails_nothing_that_is_under_way(installation: Installation, kind: str) -> None:
+    await deploy(installation, WAITING.replace("time.sleep(60)", "time.sleep(1.5)"))
+    (installation.files / f"a.{kind}").write_text("x")
+    await until(lambda: begun(installation, "work"), installation)
+    assert installation.stop() == 0
+    installation.start()
+    (run,) = await runs(installation, 1)
+    assert (run.phase, run.error) == ("succeeded", "")
+    assert [row.attempt for row in rows(installation, AttemptRow)] == [1]
+
+
 ENDING = (
     HEAD
     + """

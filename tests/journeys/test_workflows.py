@@ -236,3 +236,23 @@ async def test_a_backup_is_a_whole_installation(installation: Installation, tmp_
     finally:
         state.close()
     assert list((target / "log" / "0").glob("*.segment"))
+
+
+async def test_newer_content_ends_the_run_on_what_it_replaces(installation: Installation) -> None:
+    text = SIMPLE.replace(
+        'text = call.open("r").read()',
+        'import time\n    text = call.open("r").read()\n    time.sleep(60 * (text != "last"))',
+    )
+    await deploy(installation, text)
+    file = installation.files / "a.txt"
+    for content in ("one", "two", "three"):
+        file.write_text(content)
+        await until(lambda: [row for row in rows(installation, RunRow) if not row.ended_ns], installation)
+    file.write_text("last")
+    runs = await until(lambda: ended(installation, 4), installation)
+    assert sorted(row.phase for row in runs) == ["cancelled", "cancelled", "cancelled", "succeeded"]
+    assert {row.error for row in runs} == {
+        "",
+        "cancelled: the file was written anew; the newer content has its own run",
+    }
+    assert (installation.files / "derived" / "a.size").read_text() == "4"
