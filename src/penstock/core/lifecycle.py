@@ -257,6 +257,11 @@ def request_event(kind: str, data: Struct, nonce: str, subject: str) -> Event:
     )
 
 
+def supersede_event(request: CancelRequest) -> Event:
+    """Return the one event that ends a run because of newer content, whoever notices first."""
+    return request_event(RUN_CANCEL_REQUESTED, request, f"{request.run}/superseded", request.run)
+
+
 def identity(event: Event) -> str:
     """Return what no two events share: an outsider's id is unique among those of its source only."""
     return event.id if event.source.startswith(OWN_SOURCES) else f"{event.source} {event.id}"

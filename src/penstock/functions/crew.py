@@ -98,6 +98,19 @@ class Crew:
             self.end(slot, endings.STOPPED, retryable=True)
         self._employer.has_queued(slot.lane)
 
+    def end_call(self, slot: Slot, key: str, why: str, *, retryable: bool) -> None:
+        """End the worker that is at the call ``key``, unless it has ended that call meanwhile.
+
+        What it has said is heard first: an answer may wait unread, and the next call may have begun.
+        """
+        if slot.ending is not None:
+            return
+        self.retire(slot)
+        while slot.ending is None and slot.calls and self._has_said_more(slot):
+            pass
+        if slot.ending is None and slot.calls and slot.calls[0].key == key:
+            self.end(slot, why, retryable=retryable)
+
     def end(self, slot: Slot, why: str, *, retryable: bool) -> None:
         """End a worker; what it has not begun is queued again, the call it works on fails with ``why``."""
         if slot.ending is not None:
@@ -174,8 +187,8 @@ class Crew:
             return
         if notice.ended is not None:
             self._bury(slot, notice)
-        else:
-            self.end(slot, endings.breach(slot, notice), retryable=False)
+        elif slot.calls:
+            self.end_call(slot, slot.calls[0].key, endings.breach(slot, notice), retryable=False)
 
     def _bury(self, slot: Slot, notice: Notice) -> None:
         """Forget a worker that has ended, having heard what it said last."""

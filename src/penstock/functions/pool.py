@@ -75,10 +75,12 @@ class Pool:
         if lane is None:
             return
         for slot in [slot for slot in self._crew.slots.values() if slot.lane is lane]:
-            if any(call.key == key for call in slot.calls):
+            if slot.calls and slot.calls[0].key == key:
+                self._crew.end_call(slot, key, endings.STOPPED, retryable=False)
+            elif any(call.key == key for call in slot.calls):
                 self._crew.recall(slot)
-                if slot.calls and slot.calls[0].key == key:
-                    self._crew.end(slot, endings.STOPPED, retryable=False)
+                if any(call.key == key for call in slot.calls):  # it has begun it, the one before has ended
+                    self._crew.end_call(slot, key, endings.STOPPED, retryable=False)
         for call in [call for call in lane.queue if call.key == key]:
             lane.queue.remove(call)
             self._answer(Answer(key=key, error=endings.STOPPED, retryable=False))
@@ -311,7 +313,11 @@ class Pool:
         allowed_s = limits.timeout_s if slot.ready else self._settings.start_timeout_s
         deadline = slot.since + allowed_s
         if now >= deadline:
-            self._crew.end(slot, endings.timeout(slot, allowed_s), retryable=False)
+            why = endings.timeout(slot, allowed_s)
+            if slot.calls:
+                self._crew.end_call(slot, slot.calls[0].key, why, retryable=False)
+            else:
+                self._crew.end(slot, why, retryable=False)
             return inf
         if slot.watched:
             return deadline

@@ -286,9 +286,7 @@ class Dispatcher:
 
     def _supersede(self, run: Run, reason: str) -> None:
         request = CancelRequest(run=run.id, reason=reason, principal="penstock")
-        self._emit(
-            lifecycle.request_event(lifecycle.RUN_CANCEL_REQUESTED, request, f"{run.id}/superseded", run.id)
-        )
+        self._emit(lifecycle.supersede_event(request))
 
     def _tell(self, flight: InFlight, answer: Answer, outputs: tuple[str, ...]) -> None:
         kind = lifecycle.STEP_SUCCEEDED if answer.error is None else lifecycle.STEP_FAILED

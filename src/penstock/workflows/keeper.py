@@ -16,12 +16,12 @@ from msgspec import Raw
 
 from penstock.core import lifecycle
 from penstock.core.errors import NotFound, PenstockError, Refused, Trimmed
-from penstock.core.event import Event, decode
+from penstock.core.event import NEW_CONTENT, Event, decode
 from penstock.core.items import SUCCEEDED
 from penstock.core.lifecycle import CancelRequest, RunRequest, StepDue, StepEnd, data_of
 from penstock.core.ports import Record
 from penstock.core.rerun import rerun
-from penstock.core.rows import AttemptRow, DeadLetter, Row, RunRow
+from penstock.core.rows import AttemptRow, CursorRow, DeadLetter, Row, RunRow
 from penstock.core.run import (
     Call,
     Cancel,
@@ -47,6 +47,13 @@ from penstock.workflows.noted import Noted
 from penstock.workflows.registry import Registry
 from penstock.workflows.rows import Waiting, attempt_row, dead_letter, first_run, run_row
 
+ASKED_RECORDS = 100_000
+"""How far behind a request for a run its event may still come."""
+ENDED_LATELY_MAX = 4096
+"""Ended runs remembered, in case their event comes again."""
+ASKED = "asked"
+"""Name of the cursor that remembers it."""
+NEWER = "the file was written anew; the newer content has its own run"
 LARGE_FACTS = 5000
 """Facts about a run with a long map between two of its snapshots."""
 LIVE = ("running", "retrying", "waiting")
@@ -123,6 +130,9 @@ class Keeper:
         self.capacity = capacity
         self.active: dict[str, Active] = {}
         self.backlog: OrderedDict[str, Waiting] = OrderedDict()
+        self._latest: dict[tuple[str, str], str] = {}
+        self._asked_until = 0
+        self._ended_lately: OrderedDict[str, None] = OrderedDict()
         self._dirty: dict[str, Active] = {}
         self.replaying = False
         self._is_behind = False
@@ -149,14 +159,33 @@ class Keeper:
     def start(self, trigger: Trigger, record: Record, *, at_ns: int) -> str:
         """Start the run of ``trigger`` for the record's event and return its id."""
         run = first_run(trigger, record.event, record.offset, at_ns)
-        if run.id in self.active or self._store.get(RunRow, run.id) is not None:
-            return run.id  # somebody has asked for it before: a listing of what exists, say
+        if run.id in self.active or run.id in self.backlog or self._was_had(run.id, record.offset):
+            return run.id
         if self._has_room():
             self._begin(run, record.event)
         else:
             self._store.put(run_row(run))
             self.backlog[run.id] = Waiting(run.id, record.offset, trigger, at_ns)
+        if record.event.type in NEW_CONTENT:
+            self._supersede(trigger, run.subject, run.id)
         return run.id
+
+    def _was_had(self, run_id: str, offset: int) -> bool:
+        """Whether this run was had before: its event came twice, or a listing of what exists told of it.
+
+        State is asked only behind such a listing, for that stands between an event and its function.
+        """
+        if run_id in self._ended_lately:
+            return True
+        return offset < self._asked_until and self._store.get(RunRow, run_id) is not None
+
+    def _supersede(self, trigger: Trigger, subject: str, run_id: str) -> None:
+        """Newer content of a file ends the run that works on, or waits for, what it replaces."""
+        older = self._latest.get((trigger.id, subject))
+        self._latest[trigger.id, subject] = run_id
+        if older is not None and older != run_id:
+            request = CancelRequest(run=older, reason=NEWER, principal="penstock")
+            self._emit(lifecycle.supersede_event(request))
 
     def _begin(self, run: Run, event: Event, params: Raw | None = None) -> None:
         try:
@@ -233,6 +262,9 @@ class Keeper:
         run_id = lifecycle.run_id(request.tenant, key, event, request.generation)
         if run_id in self.active or self._store.get(RunRow, run_id) is not None:
             return
+        if request.trigger and not request.generation:
+            self._asked_until = record.offset + ASKED_RECORDS
+            self._store.put(CursorRow(ASKED, 0, self._asked_until))
         run = Run(
             id=run_id,
             tenant=request.tenant,
@@ -300,6 +332,11 @@ class Keeper:
         self._dirty.pop(run.id, None)
         del self.active[run.id]
         self._hands.forget(run.id)
+        self._ended_lately[run.id] = None
+        if len(self._ended_lately) > ENDED_LATELY_MAX:
+            self._ended_lately.popitem(last=False)
+        if self._latest.get((run.trigger, run.subject)) == run.id:
+            del self._latest[run.trigger, run.subject]
         if end.phase is Phase.FAILED:
             self._letters.put(dead_letter(run, active.event, at_ns))
         elif end.phase is Phase.SUCCEEDED:
@@ -383,6 +420,8 @@ class Keeper:
         for phase in LIVE:
             for row in self._store.select(RunRow, phase=phase):
                 self._load(row)
+        asked = self._store.get(CursorRow, ASKED, 0)
+        self._asked_until = asked.offset if asked is not None else 0
         waiting = sorted(self.backlog.values(), key=lambda each: each.offset)
         self.backlog = OrderedDict((each.run, each) for each in waiting)
         self._is_filling = False
@@ -395,6 +434,8 @@ class Keeper:
         active = self._take(run)
         if active is None:
             return
+        if active.event.type in NEW_CONTENT:
+            self._latest[run.trigger, run.subject] = run.id
         self._take_outputs(active)
         for command in standing(run):
             self._noted.note(run.id, command)
