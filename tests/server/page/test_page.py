@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from tests.server.page.conftest import HOSTILE, Visitor, write
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 Visit = Callable[..., Visitor]
 ADDRESSES = ("/", "/runs", "/functions", "/dead-letters", "/explain", "/jobs")
-AXE = Path(__file__).parent / "axe" / "axe.min.js"
+AXE = files("axe_playwright_python") / "axe.min.js"
 HURT = "() => window.hurt"
 
 
