@@ -91,9 +91,9 @@ class Jobs:
             if notice.state is JobState.SUCCEEDED:
                 return msgspec.structs.replace(notice, state=JobState.FAILED, error=str(error))
             return msgspec.structs.replace(notice, retryable=notice.state is JobState.EVICTED)
-        if left.files and (excess := self._excess(notice)):
+        if left.files and (fault := _fault(notice.scratch, left.files) or self._excess(notice)):
             return msgspec.structs.replace(
-                notice, state=JobState.FAILED, error=excess, result=None, retryable=False
+                notice, state=JobState.FAILED, error=fault, result=None, retryable=False
             )
         return msgspec.structs.replace(
             notice,
@@ -135,6 +135,19 @@ def sweep_jobs(folder: Path, wanted: Collection[str]) -> None:
 def job_log(logs: Path, name: str) -> Path:
     """Return the file that receives what a job prints."""
     return logs / f"job-{_safe(name)}.log"
+
+
+def _fault(folder: str, files: Sequence[str]) -> str:
+    """Say what is wrong with the files that a job says it wrote; empty if they are plain and all there.
+
+    A job could have written the list itself, on a farm that does not confine it.
+    """
+    try:
+        there = scratch.safe_listing(folder)
+    except (scratch.Unsafe, OSError) as error:
+        return f"its outputs cannot be taken: {error}"
+    strange = sorted(set(files) - set(there))
+    return f"it says that it wrote {strange[0]!r}, which is not among its outputs" if strange else ""
 
 
 def _safe(name: str) -> str:

@@ -1,0 +1,31 @@
+"""What a job says it wrote is not believed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from penstock.core.job import JobNotice, JobState
+from penstock.server.jobs import Jobs
+
+
+@pytest.mark.parametrize("claimed", ["../../stolen", "link", "absent"])
+def test_an_output_that_is_no_plain_file_of_the_job_fails_it(tmp_path: Path, claimed: str) -> None:
+    async def durable() -> None:
+        """Nothing is kept here."""
+
+    told: list[JobNotice] = []
+    jobs = Jobs(tmp_path / "jobs", tmp_path / "logs", (), told.append, durable)
+    folder = tmp_path / "jobs" / "run.step.-1.1"
+    (folder / "scratch").mkdir(parents=True)
+    (tmp_path / "stolen").write_text("a secret")
+    if claimed == "link":
+        (folder / "scratch" / "link").symlink_to(tmp_path / "stolen")
+    said = {"result": {}, "error": None, "retryable": True, "exit_code": 0, "started_ns": 1, "ended_ns": 2}
+    (folder / "result.json").write_bytes(msgspec.json.encode({**said, "files": [claimed]}))
+    jobs.noticed(JobNotice(name="run/step/-1/1", state=JobState.SUCCEEDED))
+    (notice,) = told
+    assert (notice.state, notice.files, notice.result) == (JobState.FAILED, None, None)
+    assert notice.error
