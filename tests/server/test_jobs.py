@@ -23,7 +23,14 @@ def test_an_output_that_is_no_plain_file_of_the_job_fails_it(tmp_path: Path, cla
     (tmp_path / "stolen").write_text("a secret")
     if claimed == "link":
         (folder / "scratch" / "link").symlink_to(tmp_path / "stolen")
-    said = {"result": {}, "error": None, "retryable": True, "exit_code": 0, "started_ns": 1, "ended_ns": 2}
+    said: dict[str, object] = {
+        "result": {},
+        "error": None,
+        "retryable": True,
+        "exit_code": 0,
+        "started_ns": 1,
+        "ended_ns": 2,
+    }
     (folder / "result.json").write_bytes(msgspec.json.encode({**said, "files": [claimed]}))
     jobs.noticed(JobNotice(name="run/step/-1/1", state=JobState.SUCCEEDED))
     (notice,) = told
