@@ -36,7 +36,7 @@ class Bench:
 
     def __init__(self) -> None:
         self.state = MemoryState()
-        self.letters = Letters(self.state)  # type: ignore[arg-type]
+        self.letters = Letters(self.state)
 
     def failed(self, run: Run) -> None:
         self.state.put(run_row(run))
