@@ -36,3 +36,28 @@ def test_an_output_that_is_no_plain_file_of_the_job_fails_it(tmp_path: Path, cla
     (notice,) = told
     assert (notice.state, notice.files, notice.result) == (JobState.FAILED, None, None)
     assert notice.error
+
+
+def test_what_was_taken_before_a_crash_need_not_be_there_any_more(tmp_path: Path) -> None:
+    async def durable() -> None:
+        """Nothing is kept here."""
+
+    told: list[JobNotice] = []
+    jobs = Jobs(
+        tmp_path / "jobs", tmp_path / "logs", (), told.append, durable, lambda _: frozenset({"taken"})
+    )
+    folder = tmp_path / "jobs" / "run.step.-1.1"
+    (folder / "scratch").mkdir(parents=True)
+    (folder / "scratch" / "left").write_text("x")
+    said: dict[str, object] = {
+        "result": {},
+        "error": None,
+        "retryable": True,
+        "exit_code": 0,
+        "started_ns": 1,
+        "ended_ns": 2,
+        "files": ["left", "taken"],
+    }
+    (folder / "result.json").write_bytes(msgspec.json.encode(said))
+    jobs.noticed(JobNotice(name="run/step/-1/1", state=JobState.SUCCEEDED))
+    assert (told[0].state, told[0].files) == (JobState.SUCCEEDED, ("left", "taken"))

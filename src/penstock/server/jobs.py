@@ -33,6 +33,7 @@ class Jobs:
         read: Folders that functions may read.
         told: Called with completed notices.
         durable: Returns once everything that was told so far is on disk.
+        collected: Returns the names of a job's files that were taken before a crash, to be published.
     """
 
     def __init__(
@@ -42,12 +43,14 @@ class Jobs:
         read: Sequence[str],
         told: Callable[[JobNotice], None],
         durable: Callable[[], Awaitable[None]],
+        collected: Callable[[str], frozenset[str]] = lambda _: frozenset(),
     ) -> None:
         self._folder = folder
         self._logs = logs
         self._read = list(read)
         self._told = told
         self._durable = durable
+        self._collected = collected
         self._file_bytes: dict[str, int] = {}
         logs.mkdir(parents=True, exist_ok=True, mode=0o700)
 
@@ -91,7 +94,8 @@ class Jobs:
             if notice.state is JobState.SUCCEEDED:
                 return msgspec.structs.replace(notice, state=JobState.FAILED, error=str(error))
             return msgspec.structs.replace(notice, retryable=notice.state is JobState.EVICTED)
-        if left.files and (fault := _fault(notice.scratch, left.files) or self._excess(notice)):
+        files = set(left.files) - self._collected(notice.name) if left.files else set()
+        if files and (fault := _fault(notice.scratch, files) or self._excess(notice)):
             return msgspec.structs.replace(
                 notice, state=JobState.FAILED, error=fault, result=None, retryable=False
             )
@@ -137,7 +141,7 @@ def job_log(logs: Path, name: str) -> Path:
     return logs / f"job-{_safe(name)}.log"
 
 
-def _fault(folder: str, files: Sequence[str]) -> str:
+def _fault(folder: str, files: Collection[str]) -> str:
     """Say what is wrong with the files that a job says it wrote; empty if they are plain and all there.
 
     A job could have written the list itself, on a farm that does not confine it.

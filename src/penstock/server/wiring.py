@@ -72,7 +72,14 @@ def build(settings: Settings, places: Places, synced: Callable[[int], None], cgr
     publisher = Publisher(roots, state, late.durable)
     runtime = Pool(_pool_settings(settings, places, roots, cgroup), late.answered)
     folders = tuple(os.fsdecode(root) for root in roots.values())
-    jobs = Jobs(places.state / "jobs", places.state / "logs", folders, late.noticed, late.durable)
+    jobs = Jobs(
+        places.state / "jobs",
+        places.state / "logs",
+        folders,
+        late.noticed,
+        late.durable,
+        publisher.collected,
+    )
     batch: dict[str, BatchSystem] = {"local": LocalQueue(_queue_settings(settings, places), jobs.noticed)}
     dispatcher = Dispatcher(
         registry=registry,

@@ -256,6 +256,16 @@ class Publisher:
         """Say in words whether the content that the event tells of is no longer there; else None."""
         return stale(event) if self._storage(event) is not None else None
 
+    def collected(self, key: str) -> frozenset[str]:
+        """Return the names of an attempt's files that were brought to the storage before a crash. Blocks."""
+        folders = [attempt_folder(key, root) for root in self._roots.values()]
+        return frozenset(
+            os.fsdecode(os.path.relpath(os.path.join(place, name), folder))
+            for folder in folders
+            for place, _, names in os.walk(folder)
+            for name in names
+        )
+
     def clean(self, wanted: Collection[str] = ()) -> int:
         """Remove attempts' folders that no intent needs; return how many. For the start only.
 
