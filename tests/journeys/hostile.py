@@ -196,5 +196,5 @@ def fill_disk(call: Call) -> None:
 for plain in (loop, print_much, escape, crash, leave, answer_much, answer_nan, fill_disk, link):
     name = plain.__name__.replace("_", "-")
     workflow(name).step(plain)
-    limits = batch(walltime_s=1 if plain is loop else 20, memory="256MiB")
+    limits = batch(walltime_s=1 if plain is loop else 20, memory="1GiB")
     workflow(f"{name}-job").step(plain, batch=limits)
