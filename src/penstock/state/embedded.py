@@ -14,6 +14,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +29,8 @@ from penstock.state.tables import KEY_WIDTH, TABLES
 
 FILES_PAGE = 2000
 """Ledger rows read at once."""
+CHUNK_ROWS = 500
+"""Rows handed to the database at once; a burst's commit need not hold all of them twice."""
 INTEGER_MAX = (1 << 63) - 1
 """Largest integer of a column."""
 
@@ -115,14 +118,18 @@ class EmbeddedState:
     def _write(self, staged: Staged) -> None:
         with _translating(self.path), self._connection.begin():
             for kind, rows in staged.items():
-                values = [_values(row) for row in rows.values()]
-                try:
-                    self._connection.execute(_upsert(kind), values)
-                except (OverflowError, UnicodeEncodeError):
-                    if kind is CursorRow:  # nobody outside has a say in these
-                        raise
-                    # What such a row tells of is on the log for good: refused, it would come again for ever.
-                    self._connection.execute(_upsert(kind), [_storable(row) for row in values])
+                waiting = iter(rows.values())
+                while chunk := [_values(row) for row in islice(waiting, CHUNK_ROWS)]:
+                    self._write_chunk(kind, chunk)
+
+    def _write_chunk(self, kind: type[Row], values: list[dict[str, Any]]) -> None:
+        try:
+            self._connection.execute(_upsert(kind), values)
+        except (OverflowError, UnicodeEncodeError):
+            if kind is CursorRow:  # nobody outside has a say in these
+                raise
+            # What such a row tells of is on the log for good: refused, it would come again for ever.
+            self._connection.execute(_upsert(kind), [_storable(row) for row in values])
 
     def _execute(self, statement: str, values: tuple[Any, ...]) -> sqlite3.Cursor:
         """Read within a snapshot that lasts until the next commit.
