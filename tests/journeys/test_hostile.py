@@ -13,7 +13,7 @@ from penstock.core.rows import DeadLetter, RunRow
 from penstock.testing.installation import Installation
 from tests.journeys.seeing import processes, result, rows, until
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(240)]
 HERE = Path(__file__).parent
 SECRET = "a private key"
 

@@ -12,7 +12,7 @@ from penstock.core.rows import RunRow
 from penstock.testing.installation import Installation
 from tests.journeys.seeing import deploy, rows, until
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(180)]
 
 TEXT = """
 import os

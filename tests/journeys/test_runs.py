@@ -14,7 +14,7 @@ from penstock.core.rows import AttemptRow, DeadLetter, Decision, RunRow, TimerRo
 from penstock.testing.installation import Installation
 from tests.journeys.seeing import begun, deploy, result, rows, runs, until
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(120)]
 
 HEAD = """
 import time

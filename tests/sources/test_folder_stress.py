@@ -102,6 +102,7 @@ def assert_agreement(root: Path, ledger: MemoryLedger, told: list[Event]) -> Non
 
 
 @pytest.mark.parametrize("seed", range(4))
+@pytest.mark.slow
 async def test_in_the_end_every_version_was_told_once(tmp_path: Path, seed: int) -> None:
     ledger = MemoryLedger()
     told: list[Event] = []
