@@ -245,9 +245,9 @@ async def test_newer_content_ends_the_run_on_what_it_replaces(installation: Inst
     )
     await deploy(installation, text)
     file = installation.files / "a.txt"
-    for content in ("one", "two", "three"):
+    for number, content in enumerate(("one", "two", "three"), start=1):
         file.write_text(content)
-        await until(lambda: [row for row in rows(installation, RunRow) if not row.ended_ns], installation)
+        await until(lambda: len(rows(installation, RunRow)) == number, installation)  # noqa: B023 - awaited here
     file.write_text("last")
     runs = await until(lambda: ended(installation, 4), installation)
     assert sorted(row.phase for row in runs) == ["cancelled", "cancelled", "cancelled", "succeeded"]
