@@ -49,10 +49,10 @@ from penstock.workflows.rows import Waiting, attempt_row, dead_letter, first_run
 
 ASKED_RECORDS = 100_000
 """How far behind a request for a run its event may still come."""
-ENDED_LATELY_MAX = 4096
-"""Ended runs remembered, in case their event comes again."""
 ASKED = "asked"
 """Name of the cursor that remembers it."""
+ENDED_LATELY_MAX = 4096
+"""Ended runs remembered, in case their event comes again."""
 NEWER = "the file was written anew; the newer content has its own run"
 LARGE_FACTS = 5000
 """Facts about a run with a long map between two of its snapshots."""
@@ -161,13 +161,13 @@ class Keeper:
         run = first_run(trigger, record.event, record.offset, at_ns)
         if run.id in self.active or run.id in self.backlog or self._was_had(run.id, record.offset):
             return run.id
+        if record.event.type in NEW_CONTENT:
+            self._supersede(trigger, run.subject, run.id)
         if self._has_room():
             self._begin(run, record.event)
         else:
             self._store.put(run_row(run))
             self.backlog[run.id] = Waiting(run.id, record.offset, trigger, at_ns)
-        if record.event.type in NEW_CONTENT:
-            self._supersede(trigger, run.subject, run.id)
         return run.id
 
     def _was_had(self, run_id: str, offset: int) -> bool:
@@ -200,6 +200,7 @@ class Keeper:
     def _lost(self, run: Run, event: Event | None, error: str) -> None:
         """Fail a run that can neither begin nor go on."""
         run.phase, run.error, run.ended_ns = Phase.FAILED, error, run.started_ns
+        self._is_past(run)
         self._store.put(run_row(run))
         self._letters.put(dead_letter(run, event, run.started_ns))
         self._emit(lifecycle.run_event(lifecycle.RUN_FAILED, run))
@@ -332,17 +333,21 @@ class Keeper:
         self._dirty.pop(run.id, None)
         del self.active[run.id]
         self._hands.forget(run.id)
-        self._ended_lately[run.id] = None
-        if len(self._ended_lately) > ENDED_LATELY_MAX:
-            self._ended_lately.popitem(last=False)
-        if self._latest.get((run.trigger, run.subject)) == run.id:
-            del self._latest[run.trigger, run.subject]
+        self._is_past(run)
         if end.phase is Phase.FAILED:
             self._letters.put(dead_letter(run, active.event, at_ns))
         elif end.phase is Phase.SUCCEEDED:
             self._letters.succeeded(run, active.event)
         self._emit(lifecycle.run_event(lifecycle.ENDED_TYPE[end.phase], run))
         self.fill()
+
+    def _is_past(self, run: Run) -> None:
+        """Newer content has nothing to end any more, and its event shall not start it again."""
+        if self._latest.get((run.trigger, run.subject)) == run.id:
+            del self._latest[run.trigger, run.subject]
+        self._ended_lately[run.id] = None
+        if len(self._ended_lately) > ENDED_LATELY_MAX:
+            self._ended_lately.popitem(last=False)
 
     def _emit(self, event: Event) -> None:
         if self._is_behind:
@@ -369,7 +374,8 @@ class Keeper:
             try:
                 event = self._read_event(waiting.offset)
             except Trimmed as error:
-                self._give_up(waiting.run, str(error))
+                row = self._store.get(RunRow, waiting.run)
+                self._lost(restore(row.snapshot), None, f"it cannot begin: {error}")
                 return
             self._begin(first_run(waiting.trigger, event, waiting.offset, waiting.at_ns), event)
         else:
@@ -377,14 +383,6 @@ class Keeper:
             if active is not None:
                 self._advance(active, Start(), active.run.started_ns)
                 self._emit(lifecycle.run_event(lifecycle.RUN_STARTED, active.run))
-
-    def _give_up(self, run_id: str, why: str) -> None:
-        """A run that can never begin fails, and nothing else with it."""
-        row = self._store.get(RunRow, run_id)
-        if row is not None:
-            run = restore(row.snapshot)
-            run.phase, run.error, run.ended_ns = Phase.FAILED, f"it cannot begin: {why}", run.started_ns
-            self._store.put(run_row(run))
 
     def _take_stored(self, run_id: str) -> Active | None:
         """Make a waiting run active, without beginning it."""
