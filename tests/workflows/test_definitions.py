@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from penstock.core.errors import Invalid
+from penstock.core.event import Event
+from penstock.core.filter import View, compile_filter, parse
 from penstock.core.template import DEFAULT
 from penstock.workflows.definitions import read
 from penstock.workflows.deployment import Deployment, pin
@@ -59,6 +61,23 @@ def test_a_function_with_a_trigger_is_a_workflow_of_one_step(tmp_path: Path) -> 
         ]
     }
     assert deployment.files == {"local/summarise": ("scan.py",)}
+
+
+def test_a_list_of_globs_wants_what_any_of_them_fits(tmp_path: Path) -> None:
+    options = [
+        function("a", on=["*.nxs", "raw/**/*.h5"]),
+        function("b", on=["*.nxs"]),
+        function("c", on="*.nxs"),
+    ]
+    several, one, plain = deployed(tmp_path, functions=options).triggers
+    wants = compile_filter(parse(several.filter))
+    kinds = {"/d/a.nxs": True, "/d/raw/x/b.h5": True, "/d/b.h5": False}
+    assert {path: wants(View(_created(path))) for path in kinds} == kinds
+    assert one.filter == plain.filter
+
+
+def _created(path: str) -> Event:
+    return Event(id="1", source="/s", type="penstock.file.created", subject=path)
 
 
 def test_a_filter_is_taken_as_it_is(tmp_path: Path) -> None:

@@ -107,6 +107,7 @@ GOOD = [
     "workflows: {w: {steps: {a: {}, b: {after: a}}}}",
     'workflows: {w: {steps: {a: {}, b: {after: [a], each: a, when: "a_n = 1", window: 1}}}}',
     "triggers: {t: {on: '*', workflow: w@3}}",
+    "triggers: {t: {on: ['*.h5', 'raw/**'], workflow: w@3}}",
 ]
 
 
@@ -152,7 +153,8 @@ BAD = [
     ("functions:\n  a: {command: [x], outputs: '{root'}", "unpaired"),
     ("functions:\n  a: {command: [x], on: ''}", "on is ''; expected a glob"),
     ("functions:\n  a: {command: [x], on: {}}", "on is {}"),
-    ("functions:\n  a: {command: [x], on: [b]}", "on is ['b']"),
+    ("functions:\n  a: {command: [x], on: []}", "on is []; expected a glob"),
+    ("functions:\n  a: {command: [x], on: [b, '']}", "on is ['b', '']; expected a glob"),
     ("functions:\n  a: {command: [x], summary: 3}", "summary is 3; expected a text"),
     ("functions:\n  a: {command: [x], include: x}", "include is 'x'"),
     ("functions:\n  a: {python: reduce.txt}", "python is 'reduce.txt'; expected 'file.py:name'"),

@@ -43,6 +43,8 @@ def _filter(filter_: Any) -> str:
     match filter_:
         case {"all": [{"any": _}, {"glob": {"path": str(pattern)}}]}:
             return pattern
+        case {"all": [{"any": [{"exact": _}, *_]}, {"any": [{"glob": {"path": str()}}, *_] as globs}]}:
+            return ", ".join(str(each["glob"]["path"]) for each in globs)
         case _:
             return json.dumps(filter_, ensure_ascii=False)
 

@@ -47,7 +47,7 @@ class FunctionDefinition:
     """What the decorator was told; ``None`` means the default."""
 
     name: str
-    on: str | dict[str, Any] | None = None
+    on: str | Sequence[str] | dict[str, Any] | None = None
     outputs: str | None = None
     timeout_s: float | None = None
     memory: str | int | None = None
@@ -70,9 +70,9 @@ def function(plain: Plain | None = None, /, *, name: str | None = None, **option
     Args:
         plain: The function, when used without parentheses.
         name: What it is called; default: its own name with ``-`` for ``_``.
-        **options: Fields of ``FunctionDefinition``: ``on`` (a glob such as ``"raw/**/*.nxs"`` or a
-            CloudEvents filter), ``outputs`` (template of published paths), ``timeout_s``, ``memory``,
-            ``processes``, ``log`` and ``disk`` (most bytes printed and written), ``network``,
+        **options: Fields of ``FunctionDefinition``: ``on`` (a glob such as ``"raw/**/*.nxs"``, a list of
+            globs, or a CloudEvents filter), ``outputs`` (template of published paths), ``timeout_s``,
+            ``memory``, ``processes``, ``log`` and ``disk`` (most bytes printed and written), ``network``,
             ``concurrency``, ``retry``, ``batch``.
     """
 
@@ -106,7 +106,7 @@ class WorkflowDefinition:
     """A graph of steps under construction; ``step`` adds to it."""
 
     name: str
-    on: str | dict[str, Any] | None = None
+    on: str | Sequence[str] | dict[str, Any] | None = None
     depth_max: int | None = None
     own_outputs: bool = False
     summary: str = ""
@@ -143,7 +143,7 @@ class WorkflowDefinition:
 def workflow(
     name: str,
     *,
-    on: str | dict[str, Any] | None = None,
+    on: str | Sequence[str] | dict[str, Any] | None = None,
     depth_max: int | None = None,
     own_outputs: bool = False,
     summary: str = "",

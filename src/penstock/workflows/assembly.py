@@ -47,6 +47,7 @@ STEP_OPTIONS = (
     "outputs",
 )
 TRIGGER_OPTIONS = ("on", "workflow")
+EXPECTED_ON = "expected a glob such as '*.nxs', a list of globs, or a CloudEvents filter"
 _REFERENCE = re.compile(r"(?:(?P<namespace>[^/@]+)/)?(?P<name>[^/@]+)(?:@(?P<version>[1-9][0-9]{0,8}))?")
 
 
@@ -251,13 +252,13 @@ class _Assembly:
 
     def _filter(self, draft: Draft) -> dict[str, Any]:
         on = draft.options.get("on")
-        if isinstance(on, str) and on.strip():
+        if _is_glob(on):
             return self._checked(draft, new_content(on))
+        if isinstance(on, list) and on and all(map(_is_glob, on)):
+            return self._checked(draft, new_content(*on))
         if isinstance(on, dict) and on:
             return self._checked(draft, on)
-        self._faults.append(
-            draft.fault(f"is {shown(on)}; expected a glob such as '*.nxs' or a CloudEvents filter", "on")
-        )
+        self._faults.append(draft.fault(f"is {shown(on)}; {EXPECTED_ON}", "on"))
         return {}
 
     def _checked(self, draft: Draft, document: dict[str, Any]) -> dict[str, Any]:
@@ -271,7 +272,12 @@ class _Assembly:
         return document
 
 
-def new_content(glob: str) -> dict[str, Any]:
-    """Return the filter that ``on="*.nxs"`` is short for: new content at a path like this."""
+def _is_glob(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def new_content(*globs: str) -> dict[str, Any]:
+    """Return the filter that ``on="*.nxs"`` or a list is short for: new content at such a path."""
     kinds = [{"exact": {"type": kind}} for kind in (FILE_CREATED, FILE_UPDATED)]
-    return {"all": [{"any": kinds}, {"glob": {"path": glob}}]}
+    paths = [{"glob": {"path": glob}} for glob in globs]
+    return {"all": [{"any": kinds}, paths[0] if len(paths) == 1 else {"any": paths}]}
