@@ -6,7 +6,7 @@ entry-point groups ``penstock.<room>`` and imported only when the settings name 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from msgspec import Raw, Struct
@@ -57,6 +57,9 @@ class Log(Protocol):
 
     def write(self, events: Sequence[Event]) -> Sequence[Record]:
         """Append without waiting, in order; on disk with the next durable append or ``sync``.
+
+        Returns:
+            The records, or nothing where the log numbers them later (a broker's): they come by ``follow``.
 
         Raises:
             Unavailable: Nothing was appended; try again later.
@@ -122,10 +125,13 @@ class State(Protocol):
 
 
 class Ledger(Protocol):
-    """What a file source needs of the state."""
+    """What a source needs of the state: what it knew of its files, and how far it had read."""
 
     def file(self, storage: str, path: bytes) -> FileState | None:
         """Return the last known state of a path, or None."""
+
+    def positions(self, source: str) -> Mapping[str, str]:
+        """Return how far a source had read, by part of its outside system; see ``rows.PositionRow``."""
 
     def put(self, *rows: Row) -> None:
         """Stage new knowledge; it is committed together with the cursor behind the event."""
@@ -166,6 +172,52 @@ class Source(Protocol):
 
 
 DeadLetterSink = Callable[[DeadLetter], None]
+
+
+class SourceContext(Struct, frozen=True, kw_only=True):
+    """What an installation gives to each source.
+
+    Attributes:
+        name: Of the source, as configured; unique, and part of positions and of troubles shown.
+        ledger: Memory that survives a restart.
+        dead_letter: Told of what cannot be read.
+    """
+
+    name: str
+    ledger: Ledger
+    dead_letter: DeadLetterSink
+
+
+class SourceKind(Protocol):
+    """What an entry point of the group ``penstock.sources`` names: a class with these two members.
+
+    Its name is the ``kind`` of ``[[sources]]`` in the settings; every other member of the table is converted
+    to ``Settings``, faults included, before anything is opened.
+    """
+
+    Settings: type[Struct]
+
+    def open(self, settings: Any, context: SourceContext) -> Source:
+        """Return a source; nothing is connected before ``events`` is asked for. A class method."""
+
+
+class Receiver(Protocol):
+    """A source that outside systems call: what they post at ``/api/v1/sources/NAME`` comes here.
+
+    Such a source is also a ``Source``, whose ``events`` may be silent.
+    """
+
+    def receive(self, headers: Mapping[str, str], body: bytes) -> Sequence[Event]:
+        """Return the events in one request; they are on disk before it is acknowledged. Pure, no waiting.
+
+        Args:
+            headers: Names in lower case.
+            body: As sent.
+
+        Raises:
+            Unauthenticated: The secret is missing or wrong.
+            Invalid: Nothing in it can be understood. What can be is returned, the rest are dead letters.
+        """
 
 
 class Invocation(Struct, frozen=True, kw_only=True):

@@ -89,7 +89,11 @@ class AttemptRow(Row, frozen=True, kw_only=True):
 
 
 class FileState(Row, frozen=True, kw_only=True):
-    """The ledger's last knowledge of a path; ``generation`` counts its contents from 1."""
+    """The ledger's last knowledge of a path; ``generation`` counts its contents from 1.
+
+    ``version`` is the storage's own name of the content (dCache's pnfsid, an S3 version); empty where there
+    is none and the generation is the version, as in folders.
+    """
 
     storage: str
     path: bytes
@@ -100,6 +104,19 @@ class FileState(Row, frozen=True, kw_only=True):
     inode: int
     present: bool
     event_id: str = ""
+    version: str = ""
+
+
+class PositionRow(Row, frozen=True):
+    """How far a source has read a part of its outside system (a topic's partition, an event stream).
+
+    ``position`` is the source's own text. It is committed behind the events that it covers, so a source
+    that goes on from it reads some notices twice at worst, and their ids say so.
+    """
+
+    source: str
+    part: str
+    position: str
 
 
 class Seen(Row, frozen=True):

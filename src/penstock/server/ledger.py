@@ -7,10 +7,10 @@ the row enters state when the event is folded from the log, so that state never 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 
 from penstock.core.ports import State
-from penstock.core.rows import FileState, Row
+from penstock.core.rows import FileState, PositionRow, Row
 
 
 class PendingLedger:
@@ -25,6 +25,10 @@ class PendingLedger:
     def file(self, storage: str, path: bytes) -> FileState | None:
         """Return the last known state of a path."""
         return self._pending.get((storage, path)) or self._state.file(storage, path)
+
+    def positions(self, source: str) -> Mapping[str, str]:
+        """Return how far a source had read, by part."""
+        return {row.part: row.position for row in self._state.select(PositionRow, source=source)}
 
     def put(self, *rows: Row) -> None:
         """Keep rows until their events are folded; rows without an event go to state at once."""

@@ -36,7 +36,12 @@ def outputs_know_their_makers(connection: Connection) -> None:
     connection.execute(text("ALTER TABLE outputs ADD COLUMN item BIGINT NOT NULL DEFAULT -1"))
 
 
-STEPS: tuple[Step, ...] = (outputs_know_their_makers,)
+def files_know_the_storage_s_version(connection: Connection) -> None:
+    """2 to 3: a ledger's row keeps the storage's own name of the content."""
+    connection.execute(text("ALTER TABLE files ADD COLUMN version TEXT NOT NULL DEFAULT ''"))
+
+
+STEPS: tuple[Step, ...] = (outputs_know_their_makers, files_know_the_storage_s_version)
 SCHEMA_VERSION = 1 + len(STEPS)
 
 

@@ -20,6 +20,7 @@ _KEYS: dict[type[rows.Row], tuple[str, int]] = {
     rows.RunRow: ("runs", 1),
     rows.AttemptRow: ("attempts", 4),
     rows.FileState: ("files", 2),
+    rows.PositionRow: ("positions", 2),
     rows.Seen: ("seen", 2),
     rows.Intent: ("intents", 1),
     rows.OutputRow: ("outputs", 1),

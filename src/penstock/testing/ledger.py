@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
-from penstock.core.rows import FileState, Row
+from penstock.core.rows import FileState, PositionRow, Row
 
 
 class MemoryLedger:
@@ -22,6 +22,11 @@ class MemoryLedger:
     def file(self, storage: str, path: bytes) -> FileState | None:
         """Return the last known state of a path, or None."""
         return self.rows.get((storage, path))
+
+    def positions(self, source: str) -> Mapping[str, str]:
+        """Return the last position put for each part of a source."""
+        kept = (row for row in self.others if isinstance(row, PositionRow) and row.source == source)
+        return {row.part: row.position for row in kept}
 
     def put(self, *rows: Row) -> None:
         """Replace what is known of each row's path."""
