@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from penstock.core import template
 from penstock.core.errors import Invalid
@@ -272,7 +272,7 @@ class _Assembly:
         return document
 
 
-def _is_glob(value: Any) -> bool:
+def _is_glob(value: Any) -> TypeGuard[str]:
     return isinstance(value, str) and bool(value.strip())
 
 
