@@ -30,7 +30,7 @@ from penstock.core.run import (
 )
 from penstock.core.snapshot import restore, snapshot
 from penstock.core.workflow import MAP_ITEMS_MAX, Join, Step, Workflow, validate
-from penstock.testing.simulation import SimulatedCall, Simulation, Takes, simulated_run
+from penstock.testing.simulation import Evicted, SimulatedCall, Simulation, Takes, simulated_run
 
 GOLDEN = Path(__file__).parent / "golden" / "run-v1.json"
 NUMBER = Raw(b"1")
@@ -210,6 +210,61 @@ def test_a_step_out_of_tries_fails_with_its_last_error() -> None:
     simulation = Simulation(graph, failing("a"))
     assert simulation.go().error == "step 'a' failed: ValueError: no peak"
     assert len(simulation.calls()) == 2
+
+
+def test_a_try_that_was_ended_from_outside_does_not_count() -> None:
+    def answer(call: SimulatedCall) -> Any:
+        if call.attempt in (1, 3, 4):
+            raise Evicted("killed")
+        if call.attempt == 2:
+            raise ValueError("not yet")
+        return call.attempt
+
+    simulation = Simulation(workflow(step("a", retry=Retry(attempts=2, delay_s=50.0))), answer)
+    run = simulation.go()
+    assert (run.phase, [call.attempt for call in simulation.calls()]) == (Phase.SUCCEEDED, [1, 2, 3, 4, 5])
+    # Evictions wait by their own rule (0.1, 1, 10), the function's failure by its author's.
+    assert simulation.clock.now_s == pytest.approx(0.1 + 50.0 + 1.0 + 10.0)
+
+
+@pytest.mark.parametrize(("attempts", "calls"), [(1, 4), (3, 6)])
+def test_a_step_that_is_ended_from_outside_each_time_fails_in_the_end(attempts: int, calls: int) -> None:
+    simulation = Simulation(
+        workflow(step("a", retry=Retry(attempts=attempts))), failing("a", error=Evicted("killed"))
+    )
+    run = simulation.go()
+    assert run.phase is Phase.FAILED
+    assert len(simulation.calls()) == calls
+    assert f"Evicted: killed (that was number {calls}; 3 are forgiven" in (run.error or "")
+
+
+def test_items_are_forgiven_their_evictions_one_by_one() -> None:
+    def answer(call: SimulatedCall) -> Any:
+        if call.step == "list":
+            return ["well", "once", "ever"]
+        if call.element == "ever" or (call.element == "once" and call.attempt == 1):
+            raise Evicted("killed")
+        return call.element
+
+    simulation = Simulation(
+        workflow(step("list"), step("map", "list", each="list", tolerate=1, window=3)), answer
+    )
+    run = simulation.go()
+    assert bytes(run.steps["map"].result or b"") == b'["well","once",null]'
+    assert [call.attempt for call in simulation.calls() if call.item == 2] == [1, 2, 3, 4]
+
+
+def test_a_restart_forgets_no_eviction() -> None:
+    graph, run = workflow(step("a")), simulated_run()
+    advance(graph, run, Start())
+    for attempt in (1, 2, 3):
+        run = restore(snapshot(run))
+        evicted = StepFailed("a", attempt, "killed", evicted=True)
+        assert advance(graph, run, evicted) == [Wait("a", attempt + 1, 0, evictions=attempt)]
+        assert advance(graph, run, RetryDue("a", attempt + 1)) == [Call("a", attempt + 1)]
+    run = restore(snapshot(run))
+    (end,) = advance(graph, run, StepFailed("a", 4, "killed", evicted=True))
+    assert isinstance(end, End)
 
 
 def test_a_failure_for_good_is_not_tried_again() -> None:

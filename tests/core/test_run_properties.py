@@ -11,7 +11,7 @@ from msgspec import Raw
 
 from penstock.core.graph import ancestors
 from penstock.core.rerun import rerun
-from penstock.core.retry import Retry
+from penstock.core.retry import EVICTIONS_FORGIVEN, Retry
 from penstock.core.run import (
     ENDED,
     Call,
@@ -117,7 +117,8 @@ class World:
         step, number, item = attempt
         luck = Random(f"{attempt}{self.fails}")
         if luck.random() < self.fails:
-            return StepFailed(step, number, f"bad luck {number}", luck.random() < 0.7, item)
+            retryable, evicted = luck.random() < 0.7, luck.random() < 0.3
+            return StepFailed(step, number, f"bad luck {number}", retryable, item, evicted)
         answer = luck.choice([b"[]", b"[1]", b"[1,2,3,4]", b"[1,2]", b"7"])
         return Succeeded(step, number, Raw(answer), item)
 
@@ -147,7 +148,9 @@ class World:
             case Call():
                 self.check_call(command)
             case Wait():
-                assert command.attempt == command.failed_attempts + 1
+                forgiven = command.attempt - 1 - command.failed_attempts
+                assert 0 <= forgiven <= EVICTIONS_FORGIVEN
+                assert command.evictions == 0 or command.evictions == forgiven
                 self.waiting.append(RetryDue(command.step, command.attempt, command.item))
             case Stop():
                 self.flying.remove((command.step, command.attempt, command.item))
@@ -159,7 +162,7 @@ class World:
         step = next(step for step in self.workflow.steps if step.name == call.step)
         assert attempt not in self.called, "an attempt is called once"
         assert call.attempt == 1 or (call.step, call.attempt - 1, call.item) in self.called
-        assert call.attempt <= step.retry.attempts
+        assert call.attempt <= step.retry.attempts + EVICTIONS_FORGIVEN
         assert all(self.run.steps[name].phase in ENDED for name in step.after), "what is before has ended"
         self.called.add(attempt)
         self.flying.add(attempt)

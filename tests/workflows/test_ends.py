@@ -6,6 +6,7 @@ from msgspec import Raw
 
 from penstock.core.event import Event
 from penstock.core.function import Function, Kind
+from penstock.core.job import JobNotice, JobState
 from penstock.core.ports import Answer
 from penstock.core.run import Call, Run
 from penstock.core.workflow import Step, Workflow
@@ -15,6 +16,7 @@ from penstock.workflows.ends import (
     ERROR_CHARACTERS_MAX,
     TIME_NS_MAX,
     InFlight,
+    answer_of,
     checked,
     step_end,
 )
@@ -52,3 +54,12 @@ def test_an_answer_that_no_event_can_tell_is_a_failure_in_words() -> None:
     assert longer.result is None
     assert not longer.retryable
     assert f"answered {ANSWER_BYTES_MAX + 1} bytes" in (longer.error or "")
+
+
+def test_that_a_call_was_ended_from_outside_is_told_to_the_log() -> None:
+    killed = Answer(key="k", error="killed", evicted=True)
+    assert step_end(flight(), killed, ()).evicted
+    node_taken = JobNotice(name="k", state=JobState.EVICTED, error="preempted")
+    assert step_end(flight(), answer_of(node_taken), ()).evicted
+    crashed = JobNotice(name="k", state=JobState.FAILED, error="no peak")
+    assert not step_end(flight(), answer_of(crashed), ()).evicted

@@ -44,13 +44,17 @@ class Succeeded(Struct, frozen=True, tag="succeeded"):
 
 
 class StepFailed(Struct, frozen=True, tag="failed"):
-    """One attempt ended badly; ``retryable`` tells whether another try may help."""
+    """One attempt ended badly; ``retryable`` tells whether another try may help.
+
+    ``evicted``: it was ended from outside (its process killed, its node taken), not by what it did.
+    """
 
     step: str
     attempt: int
     error: str
     retryable: bool = True
     item: int = -1
+    evicted: bool = False
 
 
 class RetryDue(Struct, frozen=True, tag="retry-due"):
@@ -79,12 +83,16 @@ class Call(Struct, frozen=True):
 
 
 class Wait(Struct, frozen=True):
-    """Wait before ``attempt``, then send ``RetryDue``; ``failed_attempts`` have failed so far."""
+    """Wait before ``attempt``, then send ``RetryDue``; ``failed_attempts`` have failed so far.
+
+    ``evictions``: how often it was evicted, if that is why it is tried again; else 0.
+    """
 
     step: str
     attempt: int
     failed_attempts: int
     item: int = -1
+    evictions: int = 0
 
 
 class Stop(Struct, frozen=True):

@@ -48,6 +48,7 @@ class Items(Struct, omit_defaults=True, kw_only=True):
         failed: Items that have failed.
         result_bytes: Bytes in ``results`` altogether, of items that succeeded.
         attempts: Current attempt of unfinished items that are past their first.
+        evictions: Tries of unfinished items that were ended from outside, where there are any.
         errors: What went wrong, of the first ``ITEM_ERRORS_MAX`` failed items, or last time of retrying ones.
         stopped: Whether nothing more is launched, because the map has failed already.
         fault: Why it has, if not for the number of failed items.
@@ -61,6 +62,7 @@ class Items(Struct, omit_defaults=True, kw_only=True):
     failed: int = 0
     result_bytes: int = 0
     attempts: dict[int, int] = {}
+    evictions: dict[int, int] = {}
     errors: dict[int, str] = {}
     stopped: bool = False
     fault: str = ""
@@ -114,6 +116,11 @@ class Items(Struct, omit_defaults=True, kw_only=True):
         """Let an item that was RUNNING wait before its next try."""
         self.states[item] = RETRYING
         self._remember(item, error)
+
+    def evict(self, item: int) -> int:
+        """Count an eviction of an item that was RUNNING; return how many it has had."""
+        self.evictions[item] = self.evictions.get(item, 0) + 1
+        return self.evictions[item]
 
     def call_again(self, item: int, attempt: int) -> None:
         """Let an item that was RETRYING run."""
@@ -173,6 +180,7 @@ class Items(Struct, omit_defaults=True, kw_only=True):
         self.states[item] = state
         self.in_flight -= 1
         self.attempts.pop(item, None)
+        self.evictions.pop(item, None)
 
     def _remember(self, item: int, error: str) -> None:
         if item in self.errors or len(self.errors) < ITEM_ERRORS_MAX:

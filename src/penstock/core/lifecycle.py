@@ -55,6 +55,7 @@ class StepEnd(Struct, frozen=True, kw_only=True, omit_defaults=True):
         result: The JSON object answered.
         error: What went wrong.
         retryable: Whether another try may help.
+        evicted: Whether it was ended from outside, not by what it did; see ``core.retry``.
         outputs: Published paths, as text.
         log: ``file:start:end``.
         place: Where it ran: ``pool`` or the job's name.
@@ -70,6 +71,7 @@ class StepEnd(Struct, frozen=True, kw_only=True, omit_defaults=True):
     result: Raw = Raw(b"null")
     error: str = ""
     retryable: bool = True
+    evicted: bool = False
     outputs: tuple[str, ...] = ()
     log: str = ""
     place: str = ""

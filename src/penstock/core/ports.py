@@ -243,6 +243,8 @@ class Answer(Struct, frozen=True, kw_only=True):
         result: The JSON object it answered, or None if it failed.
         error: What went wrong, in words a scientist can act on; None if it succeeded.
         retryable: Whether the same call may succeed later (a lost worker: yes; a limit: no).
+        evicted: Whether it was ended from outside (its worker killed by the kernel or a person, or none
+            to be had), not by what the function did; it is tried again beside its rule, a few times.
         scratch: Folder with what it wrote; the caller publishes or removes it, then ``release``s.
         files: Names of the files in ``scratch``, relative, sorted; None if there are none.
         log: ``file:start:end`` of what it printed.
@@ -254,6 +256,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     result: Raw | None = None
     error: str | None = None
     retryable: bool = True
+    evicted: bool = False
     scratch: str = ""
     files: tuple[str, ...] | None = None
     log: str = ""

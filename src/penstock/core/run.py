@@ -9,6 +9,7 @@ Rules, in words:
 - A failed try that may be repeated (``StepFailed.retryable``) and has tries left waits and is called
   again with the next attempt number; else the step fails. Other branches go on. The run ends when
   every step has ended: failed if one of them failed, else succeeded.
+- A try that was evicted (ended from outside) is called again without counting as a try, a few times.
 - A map calls ``window`` items at a time in the order of its list, each with its own tries, keeps
   their results in that order, and succeeds when at most ``tolerate`` of them failed. One more, and
   it launches nothing further, gives up what waits for another try, lets what is in flight end
@@ -54,8 +55,9 @@ from penstock.core.facts import (
 )
 from penstock.core.items import Items, elements, items_of
 from penstock.core.plan import Node, Plan, plan_of
+from penstock.core.retry import Retry
 from penstock.core.run_state import Run, StepRun
-from penstock.core.verdict import verdict
+from penstock.core.verdict import another_try, verdict, words
 from penstock.core.workflow import Workflow
 
 __all__ = [
@@ -158,24 +160,30 @@ def _failed(plan: Plan, run: Run, fact: StepFailed, commands: list[Command]) -> 
     step = run.steps.get(fact.step)
     if step is None or step.phase is not RUNNING:
         return
-    again = fact.retryable and fact.attempt < plan[fact.step].step.retry.attempts
-    wait = Wait(fact.step, fact.attempt + 1, fact.attempt, fact.item)
+    rule = plan[fact.step].step.retry
     if step.items is not None:
-        if not step.items.is_running(fact.item, fact.attempt):
-            return
-        if again and not step.items.stopped:
-            step.items.retry(fact.item, fact.error)
-            commands.append(wait)
-        else:
-            step.items.fail(fact.item, fact.error)
+        if step.items.is_running(fact.item, fact.attempt):
+            _item_failed(step.items, rule, fact, commands)
             _move_map(plan, run, fact.step, commands)
     elif fact.attempt == step.attempt and fact.item == -1:
-        step.error = fact.error[:STEP_ERROR_CHARS_MAX]
-        step.phase = RETRYING if again else FAILED
-        if again:
+        step.evictions += fact.evicted
+        wait = another_try(rule, fact, step.evictions)
+        step.error = words(fact, step.evictions)[:STEP_ERROR_CHARS_MAX]
+        step.phase = RETRYING if wait is not None else FAILED
+        if wait is not None:
             commands.append(wait)
         else:
             _move_on(plan, run, [fact.step], commands)
+
+
+def _item_failed(items: Items, rule: Retry, fact: StepFailed, commands: list[Command]) -> None:
+    evictions = items.evict(fact.item) if fact.evicted else items.evictions.get(fact.item, 0)
+    wait = another_try(rule, fact, evictions)
+    if wait is not None and not items.stopped:
+        items.retry(fact.item, fact.error)
+        commands.append(wait)
+    else:
+        items.fail(fact.item, words(fact, evictions))
 
 
 def _retry_due(run: Run, fact: RetryDue, commands: list[Command]) -> None:

@@ -19,6 +19,7 @@ class StepRun(Struct, omit_defaults=True):
         items: State of a map from its start until it succeeds; None for a single call.
         pending: Steps directly before it that have not ended.
         blocked_by: The failed step because of which it was skipped; empty otherwise.
+        evictions: Tries that were ended from outside; see ``core.retry``. For a map ``items`` counts them.
     """
 
     phase: Phase = Phase.WAITING
@@ -28,6 +29,7 @@ class StepRun(Struct, omit_defaults=True):
     items: Items | None = None
     pending: int = 0
     blocked_by: str = ""
+    evictions: int = 0
 
 
 class Run(Struct, omit_defaults=True, kw_only=True):

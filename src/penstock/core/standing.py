@@ -6,6 +6,7 @@ from penstock.core.facts import Call, Phase, Wait
 from penstock.core.items import RETRYING as ITEM_RETRYING
 from penstock.core.items import RUNNING as ITEM_RUNNING
 from penstock.core.items import Items
+from penstock.core.retry import failures
 from penstock.core.run_state import Run
 
 
@@ -18,7 +19,7 @@ def standing(run: Run) -> list[Call | Wait]:
         elif step.phase is Phase.RUNNING:
             commands.append(Call(name, step.attempt))
         elif step.phase is Phase.RETRYING:
-            commands.append(Wait(name, step.attempt + 1, step.attempt))
+            commands.append(Wait(name, step.attempt + 1, failures(step.attempt, step.evictions)))
     return commands
 
 
@@ -29,5 +30,6 @@ def _of_items(name: str, items: Items) -> list[Call | Wait]:
         if state == ITEM_RUNNING:
             commands.append(Call(name, attempt, item))
         elif state == ITEM_RETRYING:
-            commands.append(Wait(name, attempt + 1, attempt, item))
+            failed = failures(attempt, items.evictions.get(item, 0))
+            commands.append(Wait(name, attempt + 1, failed, item))
     return commands

@@ -1,10 +1,11 @@
-"""Whether a step may start, seen from the steps before it and from its condition."""
+"""Whether a step may start, seen from the steps before it and from its condition, or be tried again."""
 
 from __future__ import annotations
 
 from penstock.core.condition import Value, lookup_in
-from penstock.core.facts import FAILED, RUNNING, SKIPPED, SUCCEEDED, Phase
+from penstock.core.facts import FAILED, RUNNING, SKIPPED, SUCCEEDED, Phase, StepFailed, Wait
 from penstock.core.plan import Node
+from penstock.core.retry import EVICTIONS_FORGIVEN, Retry, failures, is_forgiven
 from penstock.core.run_state import Run, StepRun
 from penstock.core.workflow import Join
 
@@ -31,6 +32,26 @@ def verdict(node: Node, run: Run) -> Phase:
         failed = node.source if source.phase is FAILED else source.blocked_by
         return _blocked(step, failed) if failed else SKIPPED
     return RUNNING
+
+
+def another_try(rule: Retry, fact: StepFailed, evictions: int) -> Wait | None:
+    """Return what to wait for if a failed try is to be repeated, its evictions so far given."""
+    failed = failures(fact.attempt, evictions)
+    if fact.evicted and is_forgiven(evictions):
+        return Wait(fact.step, fact.attempt + 1, failed, fact.item, evictions)
+    if fact.retryable and failed < rule.attempts:
+        return Wait(fact.step, fact.attempt + 1, failed, fact.item)
+    return None
+
+
+def words(fact: StepFailed, evictions: int) -> str:
+    """Return why a try failed, or why no further eviction is forgiven."""
+    if not fact.evicted or is_forgiven(evictions):
+        return fact.error
+    return (
+        f"{fact.error} (that was number {evictions}; {EVICTIONS_FORGIVEN} are forgiven: see whether it ends "
+        "itself, or the machine runs out of memory)"
+    )
 
 
 def _blocked(step: StepRun, failed: str) -> Phase:

@@ -24,7 +24,7 @@ import msgspec
 from msgspec import Raw
 
 from penstock.core.errors import Broken, Failed, Refused
-from penstock.core.retry import delay_s
+from penstock.core.retry import AFTER_EVICTION, delay_s
 from penstock.core.run import (
     ENDED,
     Call,
@@ -46,6 +46,10 @@ from penstock.core.workflow import Workflow
 
 FACTS_MAX = 1_000_000
 """Facts after which a simulation that has not ended is given up."""
+
+
+class Evicted(Exception):
+    """Raise it in an answer: this try was ended from outside."""
 
 
 class VirtualClock:
@@ -180,6 +184,8 @@ class Simulation:
             case Wait():
                 retry = next(step.retry for step in self.workflow.steps if step.name == command.step)
                 wait_s = delay_s(retry, command.failed_attempts, self.chance)
+                if command.evictions:
+                    wait_s = delay_s(AFTER_EVICTION, command.evictions, self.chance)
                 self.clock.after(wait_s, RetryDue(command.step, command.attempt, command.item))
             case Stop():
                 self._stopped.add((command.step, command.attempt, command.item))
@@ -236,6 +242,7 @@ def simulated_run(run_id: str = "simulated", subject: str = "/simulated") -> Run
 
 def _outcome(call: Call, answer: Any) -> Fact:
     if isinstance(answer, Exception):
-        retryable = not isinstance(answer, Failed | Refused)
-        return StepFailed(call.step, call.attempt, f"{type(answer).__name__}: {answer}", retryable, call.item)
+        retryable, evicted = not isinstance(answer, Failed | Refused), isinstance(answer, Evicted)
+        error = f"{type(answer).__name__}: {answer}"
+        return StepFailed(call.step, call.attempt, error, retryable, call.item, evicted)
     return Succeeded(call.step, call.attempt, Raw(msgspec.json.encode(answer)), call.item)

@@ -21,7 +21,7 @@ from penstock.core.function import Function
 from penstock.core.job import ENDED, Job, JobNotice, JobState
 from penstock.core.lifecycle import CancelRequest, JobMove, StepDue, StepEnd
 from penstock.core.ports import Answer, BatchSystem, Invocation, Publication, Runtime
-from penstock.core.retry import delay_s
+from penstock.core.retry import AFTER_EVICTION, delay_s
 from penstock.core.rows import Intent, TimerRow
 from penstock.core.run import Call, Phase, Run, Stop, Wait
 from penstock.core.workflow import Step
@@ -159,7 +159,10 @@ class Dispatcher:
     def wait(self, active: Active, command: Wait) -> None:
         """Set a durable timer for the next attempt."""
         step = active.steps[command.step]
-        seconds = delay_s(step.retry, command.failed_attempts, random())  # noqa: S311
+        rule, failed = step.retry, command.failed_attempts
+        if command.evictions:
+            rule, failed = AFTER_EVICTION, command.evictions
+        seconds = delay_s(rule, failed, random())  # noqa: S311
         due = StepDue(run=active.run.id, step=command.step, attempt=command.attempt, item=command.item)
         key = _timer_key(active.run.id, command.step, command.item, command.attempt)
         row = TimerRow(id=key, run=active.run.id, due_ns=time_ns() + int(seconds * 1e9), fact=_encode(due))

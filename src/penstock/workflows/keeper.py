@@ -18,6 +18,7 @@ from penstock.core import lifecycle
 from penstock.core.errors import NotFound, PenstockError, Refused, Trimmed
 from penstock.core.event import NEW_CONTENT, Event, decode
 from penstock.core.items import SUCCEEDED
+from penstock.core.job import JobState
 from penstock.core.lifecycle import CancelRequest, RunRequest, StepDue, StepEnd, data_of
 from penstock.core.ports import Record
 from penstock.core.rerun import rerun
@@ -222,12 +223,12 @@ class Keeper:
         if active is None:
             self._too_late(end)
             return
-        if not self._attempt_ended(active, end, Phase.FAILED):
+        if not self._attempt_ended(active, end, JobState.EVICTED if end.evicted else Phase.FAILED):
             return
-        fact = StepFailed(end.step, end.attempt, end.error, end.retryable, end.item)
+        fact = StepFailed(end.step, end.attempt, end.error, end.retryable, end.item, end.evicted)
         self._advance(active, fact, record.appended_ns)
 
-    def _attempt_ended(self, active: Active, end: StepEnd, phase: Phase) -> bool:
+    def _attempt_ended(self, active: Active, end: StepEnd, phase: Phase | JobState) -> bool:
         if end.step not in active.steps:
             return False
         self._noted.strike(end.run, end.step, end.item, end.attempt)
@@ -449,12 +450,13 @@ class Keeper:
             rows = [row for row in rows if not self._told_item(active, row)]
 
     def _told_item(self, active: Active, row: AttemptRow) -> bool:
-        ended = row.phase in (Phase.SUCCEEDED, Phase.FAILED)
+        ended = row.phase in (Phase.SUCCEEDED, Phase.FAILED, JobState.EVICTED)
         if not ended or not self._noted.strike(row.run, row.step, row.item, row.attempt):
             return False
         fact: Fact = Succeeded(row.step, row.attempt, Raw(row.result), row.item)
-        if row.phase == Phase.FAILED:
-            fact = StepFailed(row.step, row.attempt, row.error, True, row.item)
+        if row.phase != Phase.SUCCEEDED:
+            evicted = row.phase == JobState.EVICTED
+            fact = StepFailed(row.step, row.attempt, row.error, True, row.item, evicted)
         self._advance(active, fact, row.ended_ns)
         return True
 

@@ -8,6 +8,7 @@ import msgspec
 
 from penstock.core import lifecycle
 from penstock.core.event import Event, encode
+from penstock.core.job import JobState
 from penstock.core.lifecycle import StepEnd
 from penstock.core.rows import AttemptRow, DeadLetter, DeadLetterKind, RunRow
 from penstock.core.run import Phase, Run
@@ -80,7 +81,7 @@ def dead_letter(run: Run, event: Event | None, at_ns: int) -> DeadLetter:
     )
 
 
-def attempt_row(end: StepEnd, tenant: str, phase: Phase) -> AttemptRow:
+def attempt_row(end: StepEnd, tenant: str, phase: Phase | JobState) -> AttemptRow:
     """Return the row of an attempt that has ended."""
     return AttemptRow(
         run=end.run,
