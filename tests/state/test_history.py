@@ -17,7 +17,8 @@ def run(name: str, ended_ns: int) -> list[Any]:
         RunRow(id=name, tenant="t", workflow="w", trigger="t", event_id=name, subject="s", phase="x",
                started_ns=1, ended_ns=ended_ns),
         AttemptRow(run=name, step="s", item=-1, attempt=1, tenant="t", phase="x", function="f"),
-        Decision(event_id=name, trigger="t", tenant="t", offset=1, subject="s", outcome=Outcome.MATCHED,
+        Decision(event_id=name, source="a", trigger="t", tenant="t", offset=1, subject="s",
+                 outcome=Outcome.MATCHED,
                  run=name, at_ns=1),
         Intent(key=f"{name}/s/-1/1", run=name, tenant="t", moves=b"", answer=b"", done=True),
     ]  # fmt: skip
@@ -102,7 +103,8 @@ async def test_decisions_that_started_nothing_go_with_time(tmp_path: Path) -> No
     state = EmbeddedState(tmp_path / "state.db")
     for name, at_ns in (("old", 1), ("new", 1000)):
         state.put(
-            Decision(event_id=name, trigger="t", tenant="t", offset=1, subject="s", outcome=Outcome.PAUSED,
+            Decision(event_id=name, source="a", trigger="t", tenant="t", offset=1, subject="s",
+                     outcome=Outcome.PAUSED,
                      at_ns=at_ns)
         )  # fmt: skip
     await state.commit()

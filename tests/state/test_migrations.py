@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 from tests.state.golden.make import make, sample
 
 from penstock.core.errors import Broken, Unavailable
-from penstock.core.rows import FileState, OutputRow, Row
+from penstock.core.rows import Decision, FileState, OutputRow, Row
 from penstock.state import migrations
 from penstock.state.embedded import EmbeddedState
 from penstock.state.migrations import SCHEMA_VERSION
@@ -21,8 +21,13 @@ from penstock.state.tables import KEY_WIDTH, TABLES
 
 GOLDEN = Path(__file__).parent / "golden"
 ADDED: dict[str, dict[type[Row], dict[str, object]]] = {
-    "schema-1": {OutputRow: {"event_id": "", "step": "", "item": -1}, FileState: {"version": ""}},
-    "schema-2": {FileState: {"version": ""}},
+    "schema-1": {
+        OutputRow: {"event_id": "", "step": "", "item": -1},
+        FileState: {"version": "", "offset": 7},
+        Decision: {"source": ""},
+    },
+    "schema-2": {FileState: {"version": "", "offset": 7}, Decision: {"source": ""}},
+    "schema-3": {FileState: {"offset": 7}, Decision: {"source": ""}},
 }
 """What rows of each older schema know nothing of, and what stands there."""
 

@@ -63,8 +63,8 @@ def raw_path(record: FileRecord) -> bytes:
     return b64decode(record.path_raw) if record.path_raw is not None else record.path.encode()
 
 
-def file_state(event: Event) -> FileState | None:
-    """Return the ledger's row that this event of a file source stands for.
+def file_state(event: Event, offset: int = 0) -> FileState | None:
+    """Return the ledger's row that this event of a file source, at this place in the log, stands for.
 
     Returns:
         The row, or None if the event changes nothing in the ledger (another kind of event, a
@@ -90,6 +90,7 @@ def file_state(event: Event) -> FileState | None:
         inode=record.inode or 0,
         present=present,
         event_id=generation_id(record.storage, path, record.generation),
+        offset=offset,
     )
 
 

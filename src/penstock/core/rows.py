@@ -36,9 +36,14 @@ class Outcome(StrEnum):
 
 
 class Decision(Row, frozen=True, kw_only=True):
-    """What was decided for one event and one trigger, and the run it started."""
+    """What was decided for one event and one trigger, and the run it started.
+
+    ``source`` is the event's: an id is unique among those of its source only. It is empty in rows that an
+    older Penstock wrote.
+    """
 
     event_id: str
+    source: str
     trigger: str
     tenant: str
     offset: int
@@ -92,7 +97,8 @@ class FileState(Row, frozen=True, kw_only=True):
     """The ledger's last knowledge of a path; ``generation`` counts its contents from 1.
 
     ``version`` is the storage's own name of the content (dCache's pnfsid, an S3 version); empty where there
-    is none and the generation is the version, as in folders.
+    is none and the generation is the version, as in folders. ``offset`` is the place in the log of the last
+    event about the path.
     """
 
     storage: str
@@ -105,6 +111,7 @@ class FileState(Row, frozen=True, kw_only=True):
     present: bool
     event_id: str = ""
     version: str = ""
+    offset: int = 0
 
 
 class PositionRow(Row, frozen=True):

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 
+from msgspec.structs import replace
+
 from penstock.core.ports import State
 from penstock.core.rows import FileState, PositionRow, Row
 
@@ -42,7 +44,8 @@ class PendingLedger:
     def folded(self, row: FileState) -> None:
         """The event behind ``row`` is on the log: it belongs to state now."""
         self._state.put(row)
-        if self._pending.get((row.storage, row.path)) == row:
+        pending = self._pending.get((row.storage, row.path))
+        if pending is not None and replace(pending, offset=row.offset) == row:
             del self._pending[row.storage, row.path]
 
     async def files(self, storage: str, folder: bytes) -> AsyncIterator[FileState]:

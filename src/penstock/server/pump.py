@@ -45,6 +45,7 @@ class Pump:
         letters: Receives dead letters.
         keeper: Receives what is about runs, and starts them.
         checkpoint: Touched after each batch.
+        numbered: Sources whose contents the ledger numbers: no id of theirs comes twice.
         resumed: Called with a trigger's change when it was resumed and the range of offsets it missed.
     """
 
@@ -59,6 +60,7 @@ class Pump:
         letters: Letters,
         keeper: Keeper,
         checkpoint: Checkpoint,
+        numbered: frozenset[str],
         resumed: Callable[[TriggerChange, int, int], None],
     ) -> None:
         self._log = log
@@ -69,6 +71,7 @@ class Pump:
         self._letters = letters
         self._keeper = keeper
         self._checkpoint = checkpoint
+        self._numbered = numbered
         self._resumed = resumed
         self.folded = 0
         self._awaited: list[tuple[int, asyncio.Future[None]]] = []
@@ -112,20 +115,31 @@ class Pump:
             if records:
                 self.fold_batch(records)
 
+    def unseen(self, events: Sequence[Event]) -> list[Event]:
+        """Return those of ``events`` that were not folded before. A first sieve: ``fold`` decides."""
+        seen = self._state.get
+        return [
+            event
+            for event in events
+            if event.source in self._numbered or seen(Seen, event.source, event.id) is None
+        ]
+
     def fold(self, record: Record) -> None:
-        """Fold one record."""
+        """Fold one record; one that was told before changes nothing."""
         event = record.event
         if event.source == lifecycle.SOURCE:
             self._fold_own(record)
+        elif event.source not in self._numbered:
+            if self._state.get(Seen, event.source, event.id) is not None:
+                return
+            self._state.put(Seen(event.source, event.id, record.offset))
         if event.type not in WISHES:  # before the ledger: the function shall start
             for match in self._triggers.decide(record):
                 self._decided(match, record)
         if event.source.startswith(STORAGES):
-            row = file_state(event)
+            row = file_state(event, record.offset)
             if row is not None:
                 self._ledger.folded(row)
-        elif event.source != lifecycle.SOURCE:
-            self._state.put(Seen(event.source, event.id, record.offset))
 
     def _fold_own(self, record: Record) -> None:
         try:
@@ -154,6 +168,7 @@ class Pump:
         self._state.put(
             Decision(
                 event_id=event.id,
+                source=event.source,
                 trigger=trigger.id,
                 tenant=trigger.tenant,
                 offset=record.offset,

@@ -14,8 +14,8 @@ CHUNK_ROWS = 500
 """Rows removed in one transaction, so that commits of new ones need not wait long."""
 _CLOSED = """DELETE FROM dead_letters WHERE id IN (SELECT id FROM dead_letters
     WHERE state IN ('replayed', 'dropped', 'superseded') AND at_ns < :limit LIMIT :most)"""
-_WITHOUT_RUN = """DELETE FROM decisions WHERE (event_id, "trigger") IN (SELECT event_id, "trigger"
-    FROM decisions WHERE run = '' AND at_ns < :limit LIMIT :most)"""
+_WITHOUT_RUN = """DELETE FROM decisions WHERE (event_id, source, "trigger") IN (
+    SELECT event_id, source, "trigger" FROM decisions WHERE run = '' AND at_ns < :limit LIMIT :most)"""
 _SEEN = """DELETE FROM seen WHERE (source, event_id) IN (SELECT source, event_id
     FROM seen WHERE "offset" < :limit LIMIT :most)"""
 _OF_RUN = (

@@ -7,7 +7,7 @@ they are made from ``state.tables`` whenever they are missing.
 Rules:
 
 - Stored rows keep their bytes; a step adds columns (at the end, in the order of the record's fields, with
-  the field's default) or fills what it added.
+  the field's default) or fills what it added. Where a key changes, it copies the table.
 - A step is never changed once released, and it names tables and columns by text: ``state.tables`` describes
   the newest schema, not the one that the step meets.
 - Each schema leaves a golden file (``tests/state/golden``) that every later version must open.
@@ -41,7 +41,56 @@ def files_know_the_storage_s_version(connection: Connection) -> None:
     connection.execute(text("ALTER TABLE files ADD COLUMN version TEXT NOT NULL DEFAULT ''"))
 
 
-STEPS: tuple[Step, ...] = (outputs_know_their_makers, files_know_the_storage_s_version)
+def decisions_know_their_source(connection: Connection) -> None:
+    """3 to 4: a decision is kept by the event's source, too; it is unknown ("") for those made before."""
+    rest = '"trigger", tenant, "offset", subject, outcome, run, reason, at_ns'
+    for statement in (
+        "ALTER TABLE decisions RENAME TO decisions_3",
+        "DROP INDEX IF EXISTS decisions_by_subject",
+        "DROP INDEX IF EXISTS decisions_without_run",
+        """CREATE TABLE decisions (event_id TEXT NOT NULL, source TEXT NOT NULL, "trigger" TEXT NOT NULL,
+            tenant TEXT NOT NULL, "offset" BIGINT NOT NULL, subject TEXT NOT NULL, outcome TEXT NOT NULL,
+            run TEXT NOT NULL, reason TEXT NOT NULL, at_ns BIGINT NOT NULL,
+            PRIMARY KEY (event_id, source, "trigger")) """
+        + ("WITHOUT ROWID" if connection.dialect.name == "sqlite" else ""),
+        f"INSERT INTO decisions SELECT event_id, '', {rest} FROM decisions_3",  # noqa: S608
+        "DROP TABLE decisions_3",
+    ):
+        connection.execute(text(statement))
+
+
+def files_know_their_last_event(connection: Connection) -> None:
+    """3 to 4: a ledger's row tells where its last event is in the log: of older rows, at the latest."""
+    connection.execute(text('ALTER TABLE files ADD COLUMN "offset" BIGINT NOT NULL DEFAULT 0'))
+    folded = 'SELECT max("offset") FROM cursors'
+    connection.execute(text(f'UPDATE files SET "offset" = coalesce(({folded}), 0)'))  # noqa: S608
+
+
+def rows_are_counted(connection: Connection) -> None:
+    """3 to 4: how many runs and dead letters there are in each state need not be counted anew each time."""
+    connection.execute(
+        text(
+            "CREATE TABLE counts (what TEXT NOT NULL, state TEXT NOT NULL, number BIGINT NOT NULL, "
+            "PRIMARY KEY (what, state)) " + ("WITHOUT ROWID" if connection.dialect.name == "sqlite" else "")
+        )
+    )
+    for table, state in (("runs", "phase"), ("dead_letters", "state")):
+        grouped = f"SELECT '{table}', {state}, count(*) FROM {table} GROUP BY {state}"  # noqa: S608
+        connection.execute(text(f"INSERT INTO counts {grouped}"))
+
+
+def what_is_kept_can_be_told(connection: Connection) -> None:
+    """3 to 4: see its parts."""
+    decisions_know_their_source(connection)
+    files_know_their_last_event(connection)
+    rows_are_counted(connection)
+
+
+STEPS: tuple[Step, ...] = (
+    outputs_know_their_makers,
+    files_know_the_storage_s_version,
+    what_is_kept_can_be_told,
+)
 SCHEMA_VERSION = 1 + len(STEPS)
 
 

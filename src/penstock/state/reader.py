@@ -150,9 +150,14 @@ class StateReader:
 
     # -- decisions, files, outputs -----------------------------------------------------------
 
-    async def decisions(self, event_id: str) -> list[Decision]:
-        """Return what was decided for an event."""
-        return await self._rows(Decision, "SELECT * FROM decisions WHERE event_id=? LIMIT 1000", (event_id,))
+    async def decisions(self, event_id: str, source: str | None = None) -> list[Decision]:
+        """Return what was decided for an event; without its source, for all events of this id.
+
+        What an older Penstock decided knows no source, and is returned for each.
+        """
+        where, values = ("source IN (?, '')", (source,)) if source is not None else ("1=1", ())
+        statement = f"SELECT * FROM decisions WHERE event_id=? AND {where} LIMIT 1000"  # noqa: S608
+        return await self._rows(Decision, statement, (event_id, *values))
 
     async def decisions_about(self, subject: str, limit: int) -> list[Decision]:
         """Return what was decided for events about a subject, newest first."""
@@ -202,9 +207,12 @@ class StateReader:
 
     async def counts(self) -> tuple[dict[str, int], dict[str, int]]:
         """Return how many runs there are by phase, and dead letters by state."""
-        runs = await self._raw("SELECT phase, count(*) FROM runs GROUP BY phase", ())
-        letters = await self._raw("SELECT state, count(*) FROM dead_letters GROUP BY state", ())
-        return dict(runs), dict(letters)
+        found = await self._raw("SELECT what, state, number FROM counts WHERE number > 0", ())
+        runs, letters = (
+            {state: number for kind, state, number in found if kind == what}
+            for what in ("runs", "dead_letters")
+        )
+        return runs, letters
 
     # -- parts -------------------------------------------------------------------------------
 

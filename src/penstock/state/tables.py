@@ -8,7 +8,19 @@ from __future__ import annotations
 import types
 import typing
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, LargeBinary, MetaData, Table, Text, text
+from sqlalchemy import (
+    DDL,
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    event,
+    text,
+)
 
 from penstock.core import rows
 
@@ -16,7 +28,7 @@ metadata = MetaData()
 
 _KEYS: dict[type[rows.Row], tuple[str, int]] = {
     rows.CursorRow: ("cursors", 2),
-    rows.Decision: ("decisions", 2),
+    rows.Decision: ("decisions", 3),
     rows.RunRow: ("runs", 1),
     rows.AttemptRow: ("attempts", 4),
     rows.FileState: ("files", 2),
@@ -71,3 +83,39 @@ Index("seen_by_offset", TABLES[rows.Seen].c.offset)
 Index("decisions_without_run", TABLES[rows.Decision].c.at_ns, sqlite_where=text("run = ''"))
 Index("timers_by_done", TABLES[rows.TimerRow].c.done)
 Index("intents_by_done", TABLES[rows.Intent].c.done)
+Index(
+    "files_gone",
+    TABLES[rows.FileState].c.offset,
+    sqlite_where=text("present = 0"),
+    postgresql_where=text("NOT present"),
+)
+
+counts = Table(
+    "counts",
+    metadata,
+    Column("what", Text(), primary_key=True),
+    Column("state", Text(), primary_key=True),
+    Column("number", BigInteger(), nullable=False),
+    sqlite_with_rowid=False,
+)
+"""How many rows are in each phase or state; SQLite keeps it by triggers, see ``counting``."""
+
+
+def counting(table: str, state: str) -> tuple[str, ...]:
+    """Return the triggers that keep ``counts`` for a table and its column ``state``."""
+    more = (
+        f"INSERT INTO counts VALUES ('{table}', new.{state}, 1) "  # noqa: S608
+        "ON CONFLICT DO UPDATE SET number = number + 1;"
+    )
+    less = f"UPDATE counts SET number = number - 1 WHERE what = '{table}' AND state = old.{state};"  # noqa: S608
+    begin = f"CREATE TRIGGER IF NOT EXISTS {table}_counted"
+    return (
+        f"{begin}_in AFTER INSERT ON {table} BEGIN {more} END",
+        f"{begin}_out AFTER DELETE ON {table} BEGIN {less} END",
+        f"{begin}_on AFTER UPDATE OF {state} ON {table} WHEN old.{state} <> new.{state} "
+        f"BEGIN {less} {more} END",
+    )
+
+
+for _statement in (*counting("runs", "phase"), *counting("dead_letters", "state")):
+    event.listen(metadata, "after_create", DDL(_statement).execute_if(dialect="sqlite"))  # type: ignore[no-untyped-call]

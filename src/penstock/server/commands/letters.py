@@ -43,17 +43,19 @@ class DeadLetters:
             again = await self._runs.request(wish, row.workflow, row.trigger, fresh, 0)
         elif letter.kind == DeadLetterKind.LOOP:
             refused = decode(letter.body)
-            again = await self._despite_the_loop(wish, refused.id, edited or refused)
+            again = await self._despite_the_loop(wish, refused, edited or refused)
         else:
             again = await self._ingest.take([edited or decode(letter.body)])
         await self._runs.close_letter(wish, letter.id, "replayed")
         return again
 
-    async def _despite_the_loop(self, wish: LetterWish, event_id: str, event: Event) -> list[Any]:
+    async def _despite_the_loop(self, wish: LetterWish, refused: Event, event: Event) -> list[Any]:
         """A person wants the runs that the limit of depth has refused."""
-        refused = self._parts.state.select(Decision, event_id=event_id)
+        decided = self._parts.state.select(Decision, event_id=refused.id)
         triggers = [
-            self._parts.registry.triggers.get(row.trigger) for row in refused if row.outcome == Outcome.LOOP
+            self._parts.registry.triggers.get(row.trigger)
+            for row in decided
+            if row.outcome == Outcome.LOOP and row.source in (refused.source, "")
         ]
         return [
             await self._runs.request(wish, trigger.workflow, trigger.id, event, 1)
