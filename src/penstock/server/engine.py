@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from penstock.core.errors import Broken, PenstockError, Refused, Unavailable
+from penstock.core.event import Event
 from penstock.core.lifecycle import TriggerChange
 from penstock.core.ports import Source
 from penstock.core.rows import CursorRow, Intent
@@ -173,10 +174,13 @@ class Engine:
                 logger.error("source %s stays off: %s", source.name, error)
                 return
 
-    async def _append(self, events: Any) -> None:
+    async def _append(self, events: Sequence[Event]) -> None:
         while True:
+            fresh = self.parts.pump.unseen(events)
+            if not fresh:
+                return
             try:
-                records = await self.parts.log.append(events)
+                records = await self.parts.log.append(fresh)
             except Unavailable as error:
                 self.troubles["log"] = str(error)
                 logger.warning("%s", error)

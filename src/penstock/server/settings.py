@@ -16,6 +16,7 @@ from msgspec import Struct
 from penstock.core.errors import Invalid
 from penstock.core.function import check_name
 from penstock.log.embedded import LogSettings
+from penstock.server.kinds import SourceEntry, entries, load_kind
 
 CONFIG_NAME = "penstock.toml"
 ENVIRONMENT_PREFIX = "PENSTOCK_"
@@ -82,11 +83,28 @@ class BatchOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     memory_bytes: int = 0
 
 
+class ReceiveOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The door at which outside systems call sources of the kinds that wait for them.
+
+    Attributes:
+        host: Address to listen on; one that the outside system can reach.
+        port: 0 keeps the door shut.
+        certificate: File with the certificate chain; empty for plain HTTP.
+        key: File with its key.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    certificate: str = ""
+    key: str = ""
+
+
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that can be set.
 
     Attributes:
         storages: Folders to watch.
+        sources: Outside systems that tell of files and other events; see ``server.kinds``.
         port: Loopback port of page and API; 0 takes a free one.
         capacity: Most runs under way at once; later ones wait.
         checkpoint_s: Longest time that state lags behind the log when nobody waits for it, in seconds.
@@ -94,9 +112,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         pool: Warm workers.
         batch: Local batch queue.
         log: Retention of events.
+        receive: Door for systems that call us.
     """
 
     storages: tuple[StorageSettings, ...] = ()
+    sources: tuple[SourceEntry, ...] = ()
     port: int = 8720
     capacity: int = 512
     checkpoint_s: float = 0.1
@@ -104,6 +124,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     pool: PoolOptions = PoolOptions()
     batch: BatchOptions = BatchOptions()
     log: LogSettings = LogSettings()
+    receive: ReceiveOptions = ReceiveOptions()
 
 
 def places(home: str | None = None, environment: dict[str, str] | None = None) -> Places:
@@ -168,12 +189,14 @@ def check(document: dict[str, Any], place: str) -> Settings:
         faults.append(f"unknown setting {name!r}; known are {known}")
     taken: dict[str, Any] = {}
     hints = {field.name: field.type for field in msgspec.structs.fields(Settings)}
-    for name in document.keys() & hints.keys():
+    for name in (document.keys() & hints.keys()) - {"sources"}:
         try:
             taken[name] = msgspec.convert(document[name], hints[name], strict=False)
         except msgspec.ValidationError as error:
             faults.append(f"{name}: {error}")
-    settings = Settings(**taken)
+    storages = frozenset(storage.name for storage in taken.get("storages", ()))
+    sources = entries(document.get("sources", ()), storages, faults)
+    settings = Settings(**taken, sources=sources)
     faults += _storage_faults(settings)
     if faults:
         raise Invalid(f"{place}: the settings have {len(faults)} fault(s):", tuple(faults))
@@ -192,7 +215,16 @@ def _storage_faults(settings: Settings) -> list[str]:
         names.add(storage.name)
         if not os.path.isabs(storage.folder):
             faults.append(f"storage {storage.name!r}: folder {storage.folder!r} must be an absolute path")
-    return faults
+    return faults + _receive_faults(settings)
+
+
+def _receive_faults(settings: Settings) -> list[str]:
+    waiting = [entry.name for entry in settings.sources if hasattr(load_kind(entry.kind), "receive")]
+    if waiting and not settings.receive.port:
+        return [f"source {waiting[0]!r} waits to be called: set the port under [receive]"]
+    if bool(settings.receive.certificate) != bool(settings.receive.key):
+        return ["receive: 'certificate' and 'key' go together"]
+    return []
 
 
 def write_storage(config: Path, storage: StorageSettings) -> None:

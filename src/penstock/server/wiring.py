@@ -23,7 +23,7 @@ from penstock.core.event import Event, encode
 from penstock.core.job import JobNotice
 from penstock.core.lifecycle import TriggerChange
 from penstock.core.policy import LOCAL_TENANT
-from penstock.core.ports import Answer, BatchSystem, Record, Source
+from penstock.core.ports import Answer, BatchSystem, Record, Source, SourceContext
 from penstock.core.rows import DeadLetter, DeadLetterKind, RunRow, TimerRow
 from penstock.core.workflow import Workflow
 from penstock.functions.pool import Pool
@@ -35,11 +35,12 @@ from penstock.server.checkpoint import Checkpoint
 from penstock.server.engine import Engine
 from penstock.server.housekeeping import pinned, tidy
 from penstock.server.jobs import Jobs
+from penstock.server.kinds import open_sources
 from penstock.server.ledger import PendingLedger
 from penstock.server.letters import Letters
 from penstock.server.outbox import Outbox
 from penstock.server.parts import Parts
-from penstock.server.pump import Pump
+from penstock.server.pump import STORAGES, Pump
 from penstock.server.settings import Places, Settings, StorageSettings
 from penstock.sources.folder import FolderSettings, FolderSource
 from penstock.state.embedded import EmbeddedState
@@ -118,11 +119,18 @@ def build(settings: Settings, places: Places, synced: Callable[[int], None], cgr
         letters=letters,
         keeper=keeper,
         checkpoint=checkpoint,
+        numbered=frozenset(f"{STORAGES}{storage.name}" for storage in settings.storages),
         resumed=late.resumed,
     )
-    sources: tuple[Source, ...] = tuple(
+    folders_watched: tuple[Source, ...] = tuple(
         FolderSource(_folder_settings(storage), ledger, late.dead_letter, publisher.published)
         for storage in settings.storages
+    )
+    refused: dict[str, str] = {}
+    outside = open_sources(
+        settings.sources,
+        lambda name: SourceContext(name=name, ledger=ledger, dead_letter=late.dead_letter),
+        refused,
     )
     engine = Engine(
         Parts(
@@ -142,9 +150,10 @@ def build(settings: Settings, places: Places, synced: Callable[[int], None], cgr
             keeper=keeper,
             checkpoint=checkpoint,
             pump=pump,
-            sources=sources,
+            sources=folders_watched + outside,
         )
     )
+    engine.troubles.update(refused)
     late.engine = engine
     return engine
 

@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from types import FrameType
 from typing import Any
 
@@ -31,6 +32,7 @@ from penstock.server.api.doors import (
     open_unix,
     write_private,
 )
+from penstock.server.api.receive import open_receiver, receiver_config
 from penstock.server.page import routes
 from penstock.server.settings import Places, Settings, load
 
@@ -84,6 +86,14 @@ class QuietServer(uvicorn.Server):
         await self.lifespan.shutdown()
 
 
+class InnerServer(QuietServer):
+    """A second server of the process: signals are the first one's."""
+
+    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
+        """Take none."""
+        return nullcontext()
+
+
 def main() -> int:
     """Serve the installation that the environment names, until the parent ends or a signal comes."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -122,14 +132,26 @@ async def serve(settings: Settings, places: Places, page: Any = page_routes) -> 
     address = {"port": port, "pid": os.getpid(), "socket": str(folder / SOCKET_NAME)}
     write_private(folder / ADDRESS_NAME, msgspec.json.encode(address))
     logger.info("the API is at %s, the page at http://127.0.0.1:%s/", folder / SOCKET_NAME, port)
+    outside = _receiver(desk, settings)
     try:
         await server.serve([unix, loopback])
     finally:
+        if outside is not None:
+            outside.cancel()
         if watching:
             asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
         for name in (ADDRESS_NAME, SOCKET_NAME):
             (folder / name).unlink(missing_ok=True)
         await desk.close()
+
+
+def _receiver(desk: Desk, settings: Settings) -> asyncio.Task[None] | None:
+    """Open the door for outside systems, if the settings want it."""
+    if not settings.receive.port:
+        return None
+    listener = open_receiver(settings.receive)
+    server = InnerServer(receiver_config(desk, settings.receive), desk)
+    return asyncio.get_running_loop().create_task(server.serve([listener]))
 
 
 def _config(app: Any) -> uvicorn.Config:

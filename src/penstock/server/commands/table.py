@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from msgspec import Raw
 
 from penstock.core.errors import NotFound
 from penstock.core.event import decode
+from penstock.core.ports import Receiver
 from penstock.server.commands import wishes
 from penstock.server.commands.definitions import Definitions
 from penstock.server.commands.installation import Whole
@@ -20,7 +21,7 @@ from penstock.server.engine import Engine
 from penstock.server.ingest import Ingest
 
 Handler = Callable[[Any], Awaitable[Any]]
-AT_ANY_TIME = frozenset({"ingest", "log", "status", "stop"})
+AT_ANY_TIME = frozenset({"ingest", "receive", "log", "status", "stop"})
 """Answered while the engine still starts. A deployment must not be acknowledged before files are watched."""
 
 
@@ -39,8 +40,10 @@ class Commands:
         letters = DeadLetters(engine.parts, runs, self._ingest)
         whole = Whole(engine, definitions)
         self._started = engine.started
+        self._sources = {source.name: source for source in engine.parts.sources}
         self._handlers: dict[str, tuple[type[wishes.Who], Handler]] = {
             "ingest": (wishes.IngestWish, self._take_in),
+            "receive": (wishes.ReceiveWish, self._receive),
             "deploy": (wishes.DeployWish, definitions.deploy),
             "trigger": (wishes.TriggerWish, definitions.change_trigger),
             "remove-trigger": (wishes.TriggerWish, definitions.remove_trigger),
@@ -71,3 +74,9 @@ class Commands:
 
     async def _take_in(self, wish: wishes.IngestWish) -> Any:
         return await self._ingest.take([decode(raw) for raw in wish.events])
+
+    async def _receive(self, wish: wishes.ReceiveWish) -> Any:
+        source = self._sources.get(wish.source)
+        if source is None or not hasattr(source, "receive"):
+            raise NotFound(f"there is no source {wish.source!r} that takes requests; see [[sources]]")
+        return await self._ingest.append(cast(Receiver, source).receive(wish.headers, wish.body))

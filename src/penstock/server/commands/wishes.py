@@ -22,6 +22,14 @@ class IngestWish(Who):
     events: list[Raw]
 
 
+class ReceiveWish(Who):
+    """Take in what an outside system has posted to a source; ``body`` in base64."""
+
+    source: str
+    headers: dict[str, str]
+    body: bytes
+
+
 class DeployWish(Who):
     """Deploy definitions; see ``workflows.deployment``."""
 
