@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
+pytest_plugins = ("tests.servers.plugin",)
+
 IN_CI = os.environ.get("CI") == "true"
 
 
