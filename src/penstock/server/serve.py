@@ -63,7 +63,7 @@ async def _serve(
     pump = engine.parts.pump
     engine.parts.checkpoint.report(lambda: pump.folded, channel.committed_to)
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, engine.stopping.set)
+        loop.add_signal_handler(number, engine.life.stopping.set)
     try:
         await channel.open()
         await engine.start()
@@ -71,16 +71,16 @@ async def _serve(
         await engine.parts.checkpoint.durable()
         channel.committed_to(pump.folded)
         if api:
-            engine.spawn("api", _keep_api(places, engine.stopping))
+            engine.life.spawn("api", _keep_api(places, engine.life.stopping))
         gc.collect()
         gc.freeze()
         started()
-        await engine.stopping.wait()
+        await engine.life.stopping.wait()
     finally:
         await channel.close()
         await engine.stop()
-    if engine.failure is not None:
-        raise engine.failure
+    if engine.life.failure is not None:
+        raise engine.life.failure
 
 
 async def _keep_api(places: Places, stopping: asyncio.Event) -> None:

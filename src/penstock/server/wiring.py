@@ -38,6 +38,7 @@ from penstock.server.jobs import Jobs
 from penstock.server.kinds import open_sources
 from penstock.server.ledger import PendingLedger
 from penstock.server.letters import Letters
+from penstock.server.life import Life
 from penstock.server.outbox import Outbox
 from penstock.server.parts import Parts
 from penstock.server.pump import STORAGES, Pump
@@ -60,7 +61,8 @@ def build(settings: Settings, places: Places, synced: Callable[[int], None], cgr
         synced: Called with the end of the durable log whenever it rises.
         cgroup: Folder in which workers get control groups; empty for none.
     """
-    late = _Late()
+    life = Life()
+    late = _Late(life)
     log = EmbeddedLog(places.state / "log" / "0", settings.log, synced, late.pinned)
     state = EmbeddedState(places.state / "state.db")
     letters = Letters(state)
@@ -151,9 +153,10 @@ def build(settings: Settings, places: Places, synced: Callable[[int], None], cgr
             checkpoint=checkpoint,
             pump=pump,
             sources=folders_watched + outside,
-        )
+        ),
+        life,
     )
-    engine.troubles.update(refused)
+    life.troubles.update(refused)
     late.engine = engine
     return engine
 
@@ -163,8 +166,11 @@ class _Late:
 
     engine: Engine
 
+    def __init__(self, life: Life) -> None:
+        self._life = life
+
     def pinned(self) -> int | None:
-        self.engine.spawn("housekeeping", tidy(self.engine.parts))
+        self._life.spawn("housekeeping", tidy(self.engine.parts))
         return pinned(self.engine.parts)
 
     def appended(self, records: Sequence[Record]) -> None:
@@ -180,10 +186,10 @@ class _Late:
         self.engine.parts.dispatcher.due(row)
 
     def resumed(self, change: TriggerChange, since: int, until: int) -> None:
-        self.engine.resumed(change, since, until)
+        self.engine.shard.resumed(change, since, until)
 
     def broken(self, error: BaseException) -> None:
-        self.engine.fail(error)
+        self._life.fail(error)
 
     async def durable(self) -> None:
         await self.engine.parts.checkpoint.durable()

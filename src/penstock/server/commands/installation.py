@@ -41,11 +41,11 @@ class Whole:
         count, since = 0, wish.since
         while since < until:
             records = self._parts.log.read(since, min(since + BATCH, until))
-            found = [record.event for record in self._engine.backfill.matching(trigger, records)]
+            found = [record.event for record in self._engine.shard.backfill.matching(trigger, records)]
             shown += [event.subject or event.id for event in found[: SHOWN_MAX - len(shown)]]
             count += len(found)
             for event in () if wish.dry_run else found:
-                self._engine.backfill.request(trigger, event, wish.principal, generation)
+                self._engine.shard.backfill.request(trigger, event, wish.principal, generation)
             since = records[-1].offset + 1 if records else until
             await asyncio.sleep(0)
         if not wish.dry_run:
@@ -82,14 +82,14 @@ class Whole:
             "in_flight": len(parts.dispatcher.in_flight),
             "triggers": len(parts.registry.triggers),
             "storages": [{"name": s.name, "folder": s.folder} for s in parts.settings.storages],
-            "troubles": self._engine.troubles
+            "troubles": self._engine.life.troubles
             | parts.publisher.troubles
             | ({"state": parts.checkpoint.trouble} if parts.checkpoint.trouble else {}),
         }
 
     async def stop(self, _who: Who) -> Any:
         """End the engine."""
-        self._engine.stopping.set()
+        self._engine.life.stopping.set()
         return {}
 
 
