@@ -10,22 +10,21 @@ from msgspec import Struct, UnsetType
 
 from penstock.core.errors import Forbidden, Invalid, NotFound
 from penstock.core.filter import parse
-from penstock.core.function import Function
 from penstock.core.rows import Definition, DefinitionKind
-from penstock.core.workflow import Trigger, Workflow, validate
+from penstock.core.workflow import Trigger, validate
 from penstock.server.api.desk import Desk
-from penstock.server.api.operation import Ask, Operation
+from penstock.server.api.operation import Ask, Noun
 from penstock.server.api.shapes import (
     Deployed,
     Done,
-    Edge,
     FunctionView,
-    StepPlan,
     Text,
     TriggerView,
     WorkflowView,
+    function_view,
+    trigger_view,
+    workflow_view,
 )
-from penstock.server.api.times import when
 from penstock.workflows.deployment import Deployment
 
 
@@ -101,12 +100,12 @@ def _faults(deployment: Deployment) -> Iterator[str]:
 async def functions(ask: Ask) -> list[FunctionView]:
     """List the newest version of every function."""
     rows = await ask.desk.state.definitions(DefinitionKind.FUNCTION, ask.desk.tenant)
-    return [_function(row) for row in _newest(rows)]
+    return [function_view(row) for row in _newest(rows)]
 
 
 async def function(ask: Ask) -> list[FunctionView]:
     """List all versions of a function, oldest first."""
-    return [_function(row) for row in await _named(ask, DefinitionKind.FUNCTION)]
+    return [function_view(row) for row in await _named(ask, DefinitionKind.FUNCTION)]
 
 
 async def workflows(ask: Ask) -> list[WorkflowView]:
@@ -188,129 +187,32 @@ def _newest(rows: list[Definition]) -> list[Definition]:
     return list({row.name: row for row in rows}.values())
 
 
-def _function(row: Definition) -> FunctionView:
-    found = msgspec.json.decode(row.body, type=Function)
-    return FunctionView(
-        name=found.name,
-        version=found.version,
-        reference=found.reference,
-        summary=found.summary,
-        kind=found.kind,
-        entry=found.entry,
-        command=list(found.command),
-        outputs=found.outputs,
-        concurrency=found.concurrency,
-        limits=msgspec.to_builtins(found.limits),
-        deployed=when(row.deployed_ns),
-    )
-
-
-def workflow_view(row: Definition) -> WorkflowView:
-    """Return a workflow with its graph."""
-    found = msgspec.json.decode(row.body, type=Workflow)
-    return WorkflowView(
-        name=found.name,
-        version=found.version,
-        reference=found.reference,
-        summary=found.summary,
-        steps=[
-            StepPlan(
-                name=step.name,
-                function=step.function,
-                after=list(step.after),
-                when=step.when,
-                each=step.each,
-                batch=step.batch.system if step.batch else "",
-            )
-            for step in found.steps
-        ],
-        edges=edges(found),
-        deployed=when(row.deployed_ns),
-    )
-
-
-def edges(workflow: Workflow) -> list[Edge]:
-    """Return the arrows of a workflow's graph."""
-    return [Edge(before=before, after=step.name) for step in workflow.steps for before in step.after]
-
-
-def trigger_view(trigger: Trigger, deployed_ns: int) -> TriggerView:
-    """Return a trigger."""
-    return TriggerView(
-        id=trigger.id,
-        name=trigger.name,
-        workflow=trigger.workflow,
-        principal=trigger.principal,
-        filter=trigger.filter,
-        paused=trigger.paused,
-        since=trigger.since,
-        deployed=when(deployed_ns),
-    )
-
-
-_ENGINE = (503, 504)
+_deployments = Noun("/api/v1/deployments")
+_functions = Noun("/api/v1/functions")
+_workflows = Noun("/api/v1/workflows")
+_triggers = Noun("/api/v1/triggers")
 OPERATIONS = (
-    Operation(
-        method="POST",
-        path="/api/v1/deployments",
-        summary="Deploy the definitions of one file",
-        handler=deploy,
-        body=Deploy,
-        answer=Deployed,
-        errors=(403, 404, 409, 413, 415, 422, *_ENGINE),
+    _deployments.post("Deploy the definitions of one file", deploy, Deployed, body=Deploy, errors=(404, 409)),
+    _functions.get("List functions, each at its newest version", functions, list[FunctionView]),
+    _functions.get(
+        "Show the versions of a function", function, list[FunctionView], below="/{name}", errors=(404,)
     ),
-    Operation(
-        method="GET",
-        path="/api/v1/functions",
-        summary="List functions, each at its newest version",
-        handler=functions,
-        answer=list[FunctionView],
-    ),
-    Operation(
-        method="GET",
-        path="/api/v1/functions/{name}",
-        summary="Show the versions of a function",
-        handler=function,
-        answer=list[FunctionView],
+    _workflows.get("List workflows, each at its newest version", workflows, list[WorkflowView]),
+    _workflows.get(
+        "Show the versions of a workflow, with their graphs",
+        workflow,
+        list[WorkflowView],
+        below="/{name}",
         errors=(404,),
     ),
-    Operation(
-        method="GET",
-        path="/api/v1/workflows",
-        summary="List workflows, each at its newest version",
-        handler=workflows,
-        answer=list[WorkflowView],
-    ),
-    Operation(
-        method="GET",
-        path="/api/v1/workflows/{name}",
-        summary="Show the versions of a workflow, with their graphs",
-        handler=workflow,
-        answer=list[WorkflowView],
-        errors=(404,),
-    ),
-    Operation(
-        method="GET",
-        path="/api/v1/triggers",
-        summary="List triggers",
-        handler=triggers,
-        answer=list[TriggerView],
-    ),
-    Operation(
-        method="PATCH",
-        path="/api/v1/triggers/{name}",
-        summary="Pause, resume or roll back a trigger",
-        handler=change_trigger,
+    _triggers.get("List triggers", triggers, list[TriggerView]),
+    _triggers.patch(
+        "Pause, resume or roll back a trigger",
+        change_trigger,
+        TriggerView,
+        below="/{name}",
         body=TriggerPatch,
-        answer=TriggerView,
-        errors=(404, 409, 413, 415, 422, *_ENGINE),
+        errors=(404, 409),
     ),
-    Operation(
-        method="DELETE",
-        path="/api/v1/triggers/{name}",
-        summary="Remove a trigger",
-        handler=remove_trigger,
-        answer=Done,
-        errors=(404, *_ENGINE),
-    ),
+    _triggers.delete("Remove a trigger", remove_trigger, Done, below="/{name}", errors=(404,)),
 )

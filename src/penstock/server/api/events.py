@@ -15,7 +15,7 @@ from penstock.core.filter import Predicate, View
 from penstock.server.api import cloudevents
 from penstock.server.api.desk import Desk
 from penstock.server.api.filters import wanted
-from penstock.server.api.operation import JSON, Ask, Operation
+from penstock.server.api.operation import JSON, Ask, Noun
 from penstock.server.api.positions import DIGITS_MAX, position
 from penstock.server.api.shapes import (
     DecisionView,
@@ -71,7 +71,7 @@ async def one(ask: Ask) -> EventView:
         raise Invalid(f"{text[:80]!r} is no offset; expected a number from 0")
     entry = await ask.desk.history.entry(int(text), ask.desk.tail.end)
     shown: EventEntry = event_entry(entry)
-    decisions = await ask.desk.state.decisions(entry.event.id)
+    decisions = await ask.desk.state.decisions(entry.event.id, entry.event.source)
     return EventView(
         offset=shown.offset,
         appended=shown.appended,
@@ -142,44 +142,29 @@ _CLOUDEVENT = {
     },
 }
 
+
+_events = Noun("/api/v1/events")
 OPERATIONS = (
-    Operation(
-        method="GET",
-        path="/api/v1/events",
-        summary="List events of the log",
-        handler=listed,
-        query=EventQuery,
-        answer=EventPage,
-        errors=(410, 422),
-    ),
-    Operation(
-        method="POST",
-        path="/api/v1/events",
-        summary="Take in CloudEvents 1.0: binary, structured or batch; answered when they are on disk",
-        handler=taken_in,
-        answer=list[Taken],
+    _events.get("List events of the log", listed, EventPage, query=EventQuery, errors=(410,)),
+    _events.post(
+        "Take in CloudEvents 1.0: binary, structured or batch; answered when they are on disk",
+        taken_in,
+        list[Taken],
         takes={
             cloudevents.STRUCTURED: _CLOUDEVENT,
             cloudevents.BATCH: {"type": "array", "items": _CLOUDEVENT, "maxItems": cloudevents.EVENTS_MAX},
         },
-        errors=(403, 413, 415, 422, 503, 504),
     ),
-    Operation(
-        method="GET",
-        path="/api/v1/events/stream",
-        summary="Follow events as they become durable (server-sent events; resumes by Last-Event-ID)",
-        handler=stream,
+    _events.get(
+        "Follow events as they become durable (server-sent events; resumes by Last-Event-ID)",
+        stream,
+        below="/stream",
         query=StreamQuery,
         media=(MEDIA,),
-        errors=(410, 422, 429),
         stream=True,
+        errors=(410, 429),
     ),
-    Operation(
-        method="GET",
-        path="/api/v1/events/{offset}",
-        summary="Show one event and what was decided for it",
-        handler=one,
-        answer=EventView,
-        errors=(404, 410, 422, 503),
+    _events.get(
+        "Show one event and what was decided for it", one, EventView, below="/{offset}", errors=(404, 410)
     ),
 )

@@ -24,10 +24,9 @@ from penstock.core.workflow import Trigger
 from penstock.server.api.definitions import active_triggers
 from penstock.server.api.desk import Desk
 from penstock.server.api.history import Entry
-from penstock.server.api.operation import Ask, Operation
+from penstock.server.api.operation import Ask, Noun
 from penstock.server.api.outputs import outputs_of
 from penstock.server.api.positions import DIGITS_MAX
-from penstock.server.api.runs import event_of, find_run
 from penstock.server.api.shapes import (
     Account,
     Explained,
@@ -38,6 +37,7 @@ from penstock.server.api.shapes import (
     event_entry,
     run_summary,
 )
+from penstock.server.api.whole_run import event_of, find_run
 from penstock.server.settings import StorageSettings
 from penstock.sources.folder_settings import FolderSettings
 from penstock.sources.ignore import Ignore
@@ -76,8 +76,12 @@ async def explained(ask: Ask) -> Explained:
 async def _event(desk: Desk, text: str) -> Entry:
     if text.isascii() and text.isdigit() and len(text) <= DIGITS_MAX:
         return await desk.history.entry(int(text), desk.tail.end)
-    for decision in (await desk.state.decisions(text))[:1]:
-        return await desk.history.entry(decision.offset, desk.tail.end)
+    decided = {row.source: row.offset for row in await desk.state.decisions(text)}
+    if len(decided) > 1:
+        found = ", ".join(f"{offset} of {source}" for source, offset in sorted(decided.items()))
+        raise Invalid(f"several events have the id {text[:80]!r}; name one by its offset: {found[:500]}")
+    for offset in decided.values():
+        return await desk.history.entry(offset, desk.tail.end)
     found = await desk.history.of_id(text, desk.tail.end)
     if found is None:
         raise NotFound(f"there is no event {text[:80]!r} among the newest of the log")
@@ -214,7 +218,8 @@ def _record(path: bytes, storage: str) -> FileRecord:
 async def _explain_event(desk: Desk, entry: Entry, file: FileAccount | None, earlier: list[int]) -> Explained:
     if file is None and entry.event.source.startswith("/storages/") and entry.event.subject:
         file = await _file(desk, path_of(entry.event.subject))
-    decisions = {row.trigger: row for row in await desk.state.decisions(entry.event.id)}
+    decided = await desk.state.decisions(entry.event.id, entry.event.source)
+    decisions = {row.trigger: row for row in decided}
     triggers = [trigger for _, trigger in await active_triggers(desk)]
     triggers.sort(key=lambda trigger: (trigger.id not in decisions, trigger.name))
     ids = {trigger.id: _run_id(trigger, decisions.get(trigger.id), entry) for trigger in triggers}
@@ -325,14 +330,13 @@ def _ended(account: Account) -> str:
     return f"run {account.run.id} {account.run.phase}{error}"
 
 
+_explain = Noun("/api/v1/explain")
 OPERATIONS = (
-    Operation(
-        method="GET",
-        path="/api/v1/explain",
-        summary="Explain why a file, an event or a run did or did not run",
-        handler=explained,
+    _explain.get(
+        "Explain why a file, an event or a run did or did not run",
+        explained,
+        Explained,
         query=ExplainQuery,
-        answer=Explained,
-        errors=(404, 410, 422),
+        errors=(404, 410),
     ),
 )

@@ -10,7 +10,7 @@ from msgspec import UNSET, Struct, UnsetType
 from penstock.core.errors import NotFound
 from penstock.core.rows import DeadLetter
 from penstock.server.api.desk import Desk
-from penstock.server.api.operation import Ask, Operation
+from penstock.server.api.operation import Ask, Noun
 from penstock.server.api.runs import checked_event
 from penstock.server.api.shapes import (
     Done,
@@ -95,40 +95,19 @@ async def drop(ask: Ask) -> Done:
     return msgspec.convert(await ask.desk.link.ask("drop-letter", id=ask.names["id"]), Done)
 
 
-_ENGINE = (503, 504)
+_dead_letters = Noun("/api/v1/dead-letters")
 OPERATIONS = (
-    Operation(
-        method="GET",
-        path="/api/v1/dead-letters",
-        summary="List dead letters, newest first",
-        handler=listed,
-        query=LettersQuery,
-        answer=LetterPage,
-        errors=(422,),
+    _dead_letters.get("List dead letters, newest first", listed, LetterPage, query=LettersQuery),
+    _dead_letters.get(
+        "Show a dead letter with what it holds", shown, LetterView, below="/{id}", errors=(404,)
     ),
-    Operation(
-        method="GET",
-        path="/api/v1/dead-letters/{id}",
-        summary="Show a dead letter with what it holds",
-        handler=shown,
-        answer=LetterView,
-        errors=(404,),
-    ),
-    Operation(
-        method="POST",
-        path="/api/v1/dead-letters/{id}/replay",
-        summary="LetterReplay a dead letter, edited if need be",
-        handler=replay,
+    _dead_letters.post(
+        "LetterReplay a dead letter, edited if need be",
+        replay,
+        LetterReplayed,
+        below="/{id}/replay",
         body=LetterReplay,
-        answer=LetterReplayed,
-        errors=(403, 404, 409, 413, 415, 422, *_ENGINE),
+        errors=(404, 409),
     ),
-    Operation(
-        method="DELETE",
-        path="/api/v1/dead-letters/{id}",
-        summary="Drop a dead letter",
-        handler=drop,
-        answer=Done,
-        errors=(404, *_ENGINE),
-    ),
+    _dead_letters.delete("Drop a dead letter", drop, Done, below="/{id}", errors=(404,)),
 )

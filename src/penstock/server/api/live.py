@@ -14,7 +14,7 @@ from penstock.core.event import Event, path_of
 from penstock.core.lifecycle import DeadLetterClose, JobMove, RunEnd, StepEnd, data_of
 from penstock.server.api.desk import Desk
 from penstock.server.api.history import Entry
-from penstock.server.api.operation import Ask, Operation
+from penstock.server.api.operation import Ask, Noun
 from penstock.server.api.shapes import POOL
 from penstock.server.api.stream import MEDIA, EventStream, frame
 from penstock.server.api.times import shown
@@ -187,14 +187,13 @@ def _status(desk: Desk, here: bool) -> bytes:
     return frame(_encode(Message(kind="status", what="engine", engine=here, end=desk.tail.end)))
 
 
+_live = Noun("/api/v1/live")
 OPERATIONS = (
-    Operation(
-        method="GET",
-        path="/api/v1/live",
-        summary="Follow what happens, in small messages (server-sent events)",
-        handler=live,
+    _live.get(
+        "Follow what happens, in small messages (server-sent events)",
+        live,
         media=(MEDIA,),
-        errors=(429,),
         stream=True,
+        errors=(429,),
     ),
 )

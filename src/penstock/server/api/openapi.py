@@ -15,6 +15,8 @@ from penstock.server.api.problems import Problem
 
 ALWAYS = (401, 403, 422, 503, 504)
 """Statuses that every operation may answer: the doors, a wrong query, a state that is away."""
+WITH_BODY = (413, 415)
+"""What every operation with a body may answer besides."""
 _WORDS = {
     200: "Done",
     201: "Made",
@@ -118,7 +120,8 @@ class _Described:
         found: dict[str, Any] = {
             str(operation.status): {"description": _WORDS[operation.status], "content": good}
         }
-        for status in sorted({*ALWAYS, *operation.errors}):
+        more = WITH_BODY if operation.body is not None or operation.takes else ()
+        for status in sorted({*ALWAYS, *more, *operation.errors}):
             found[str(status)] = {
                 "description": _WORDS[status],
                 "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}},

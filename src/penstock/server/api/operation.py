@@ -102,7 +102,7 @@ class Operation:
         status: Of a good answer.
         media: Content types of answers that are no JSON, or not only.
         takes: Content types of a body that the handler reads itself, with their schemas.
-        errors: Statuses it may answer beside those that every operation may.
+        errors: Statuses it may answer beside those that every operation, or every one with a body, may.
         stream: Whether its answer does not end by itself.
     """
 
@@ -118,6 +118,40 @@ class Operation:
     takes: Mapping[str, Any] = field(default_factory=dict)
     errors: tuple[int, ...] = ()
     stream: bool = False
+
+
+class Noun:
+    """Makes the operations of one noun: all are at, or ``below``, one path.
+
+    Args:
+        path: Of the noun.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def get(self, summary: str, handler: Handler, answer: Any = None, **more: Any) -> Operation:
+        """Return an operation that looks; ``more`` are further fields of ``Operation``."""
+        return self._operation("GET", summary, handler, answer, **more)
+
+    def post(self, summary: str, handler: Handler, answer: Any = None, **more: Any) -> Operation:
+        """Return an operation that does something or makes something new."""
+        return self._operation("POST", summary, handler, answer, **more)
+
+    def patch(self, summary: str, handler: Handler, answer: Any = None, **more: Any) -> Operation:
+        """Return an operation that changes something."""
+        return self._operation("PATCH", summary, handler, answer, **more)
+
+    def delete(self, summary: str, handler: Handler, answer: Any = None, **more: Any) -> Operation:
+        """Return an operation that takes something away."""
+        return self._operation("DELETE", summary, handler, answer, **more)
+
+    def _operation(
+        self, method: str, summary: str, handler: Handler, answer: Any, below: str = "", **more: Any
+    ) -> Operation:
+        return Operation(
+            method=method, path=self._path + below, summary=summary, handler=handler, answer=answer, **more
+        )
 
 
 class Resource:

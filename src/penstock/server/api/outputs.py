@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from penstock.core.errors import Invalid, NotFound
 from penstock.core.rows import AttemptRow, OutputRow
 from penstock.server.api.desk import Desk
-from penstock.server.api.operation import Ask, Operation
+from penstock.server.api.operation import Ask, Noun
 from penstock.server.api.shapes import OutputView
 
 OUTPUTS_MAX = 1000
@@ -170,13 +170,13 @@ class Content:
             await send({"type": "http.response.body", "body": b""})
 
 
+_runs = Noun("/api/v1/runs")
 OPERATIONS = (
-    Operation(
-        method="GET",
-        path="/api/v1/runs/{id}/outputs/{number}",
-        summary="Give the content of a published file",
-        handler=output,
+    _runs.get(
+        "Give the content of a published file",
+        output,
+        below="/{id}/outputs/{number}",
         media=tuple(sorted({PLAIN, *IMAGES.values(), *(text.partition(";")[0] for text in TEXTS.values())})),
-        errors=(404, 422),
+        errors=(404,),
     ),
 )

@@ -18,7 +18,7 @@ from penstock import __version__
 from penstock.core.errors import Invalid, PenstockError, Unavailable
 from penstock.server.api.definitions import find_trigger
 from penstock.server.api.desk import Desk
-from penstock.server.api.operation import Ask, Operation
+from penstock.server.api.operation import Ask, Noun, Operation
 from penstock.server.api.positions import position
 from penstock.server.api.shapes import BackedUp, Done, Health, Replayed, Status, Text, Visit
 
@@ -181,23 +181,10 @@ async def stop(ask: Ask) -> Done:
     return Done(id="engine")
 
 
-_ENGINE = (503, 504)
-_BODY = (413, 415, 422)
+_whole = Noun("/api/v1")
 OPERATIONS = (
-    Operation(
-        method="GET",
-        path="/api/v1/status",
-        summary="Say how the installation is",
-        handler=status,
-        answer=Status,
-    ),
-    Operation(
-        method="GET",
-        path="/api/v1/health",
-        summary="Say whether all is well",
-        handler=health,
-        answer=Health,
-    ),
+    _whole.get("Say how the installation is", status, Status, below="/status"),
+    _whole.get("Say whether all is well", health, Health, below="/health"),
     Operation(
         method="GET",
         path="/metrics",
@@ -205,41 +192,30 @@ OPERATIONS = (
         handler=metrics,
         media=("text/plain",),
     ),
-    Operation(
-        method="POST",
-        path="/api/v1/replay",
-        summary="Run a trigger for events of the past",
-        handler=replay,
+    _whole.post(
+        "Run a trigger for events of the past",
+        replay,
+        Replayed,
+        below="/replay",
         body=Replay,
-        answer=Replayed,
-        errors=(404, 409, 410, *_BODY, *_ENGINE),
+        errors=(404, 409, 410),
     ),
-    Operation(
-        method="POST",
-        path="/api/v1/backup",
-        summary="Copy log and state into a new folder",
-        handler=backup,
+    _whole.post(
+        "Copy log and state into a new folder",
+        backup,
+        BackedUp,
+        below="/backup",
         body=Backup,
-        answer=BackedUp,
-        errors=(409, 500, *_BODY, *_ENGINE),
+        errors=(409, 500),
     ),
-    Operation(
-        method="POST",
-        path="/api/v1/visits",
-        summary="Make an address that opens the page once",
-        handler=visit,
+    _whole.post(
+        "Make an address that opens the page once",
+        visit,
+        Visit,
+        below="/visits",
         body=Nothing,
-        answer=Visit,
         status=201,
-        errors=(429, *_BODY),
+        errors=(429,),
     ),
-    Operation(
-        method="POST",
-        path="/api/v1/stop",
-        summary="Stop the installation",
-        handler=stop,
-        body=Nothing,
-        answer=Done,
-        errors=(*_BODY, *_ENGINE),
-    ),
+    _whole.post("Stop the installation", stop, Done, below="/stop", body=Nothing),
 )

@@ -1,0 +1,109 @@
+"""Functions, workflows and triggers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from penstock.core.function import Function
+from penstock.core.rows import Definition
+from penstock.core.workflow import Trigger, Workflow
+from penstock.server.api.shapes.fields import filled
+from penstock.server.api.shapes.run import Edge
+from penstock.server.api.times import when
+
+
+class FunctionView(Struct, kw_only=True):
+    """A function at one version."""
+
+    name: str
+    version: int
+    reference: str
+    summary: str
+    kind: str
+    entry: str
+    command: list[str]
+    outputs: str
+    concurrency: int
+    limits: dict[str, Any]
+    deployed: str | None
+
+
+class StepPlan(Struct, kw_only=True):
+    """A step as its workflow has it."""
+
+    name: str
+    function: str
+    after: list[str]
+    when: str
+    each: str
+    batch: str
+
+
+class WorkflowView(Struct, kw_only=True):
+    """A workflow at one version."""
+
+    name: str
+    version: int
+    reference: str
+    summary: str
+    steps: list[StepPlan]
+    edges: list[Edge]
+    deployed: str | None
+
+
+class TriggerView(Struct, kw_only=True):
+    """A trigger; ``since`` is the offset of the first event that it may see."""
+
+    id: str
+    name: str
+    workflow: str
+    principal: str
+    filter: Any
+    paused: bool
+    since: int
+    deployed: str | None
+
+
+class Deployed(Struct, kw_only=True):
+    """What a deployment contains; ``new`` are the versions that were not there before."""
+
+    functions: list[str]
+    workflows: list[str]
+    triggers: list[str]
+    new: list[str]
+    existing: int = 0
+
+
+def function_view(row: Definition) -> FunctionView:
+    """Return a function."""
+    found = msgspec.json.decode(row.body, type=Function)
+    return filled(
+        FunctionView,
+        found,
+        command=list(found.command),
+        limits=msgspec.to_builtins(found.limits),
+        deployed=when(row.deployed_ns),
+    )
+
+
+def workflow_view(row: Definition) -> WorkflowView:
+    """Return a workflow with its graph."""
+    found = msgspec.json.decode(row.body, type=Workflow)
+    steps = [
+        filled(StepPlan, step, after=list(step.after), batch=step.batch.system if step.batch else "")
+        for step in found.steps
+    ]
+    return filled(WorkflowView, found, steps=steps, edges=edges(found), deployed=when(row.deployed_ns))
+
+
+def edges(workflow: Workflow) -> list[Edge]:
+    """Return the arrows of a workflow's graph."""
+    return [Edge(before=before, after=step.name) for step in workflow.steps for before in step.after]
+
+
+def trigger_view(trigger: Trigger, deployed_ns: int) -> TriggerView:
+    """Return a trigger."""
+    return filled(TriggerView, trigger, deployed=when(deployed_ns))

@@ -1,0 +1,52 @@
+"""The installation as a whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+
+class Replayed(Struct, kw_only=True):
+    """What a replay runs, or would; ``events`` has the first ones only."""
+
+    trigger: str
+    events: list[str]
+    count: int
+
+
+class BackedUp(Struct, kw_only=True):
+    """A backup."""
+
+    folder: str
+    records: int
+
+
+class Status(Struct, kw_only=True):
+    """How the installation is. ``engine`` is null while the engine is away."""
+
+    version: str
+    page: str
+    log_end: int
+    streams: int
+    engine: dict[str, Any] | None
+    runs: dict[str, int]
+    dead_letters: dict[str, int]
+
+
+class Health(Struct, kw_only=True):
+    """All is well."""
+
+    ok: bool
+
+
+class Visit(Struct, kw_only=True):
+    """An address that opens the page once."""
+
+    url: str
+
+
+class Done(Struct, kw_only=True):
+    """It was done to this."""
+
+    id: str
