@@ -3,7 +3,7 @@
     PenstockError
       Refused       change the request     Unauthenticated Forbidden NotFound Conflict Invalid
       Unavailable   wait, try again        Timeout ConnectionLost Throttled   (carry retry_after_s)
-      Failed        look at it; no retry   FunctionFailed JobFailed TransferFailed Superseded
+      Failed        look at it; no retry   FunctionFailed JobFailed TransferFailed Superseded Fenced
       Broken        stop; our promise is broken (a bug, a damaged log)
 
 The command line turns them into exit codes, the HTTP API into problem+json (RFC 9457).
@@ -132,6 +132,10 @@ class Superseded(Failed):
 
 class TransferFailed(Failed):
     """Bytes did not arrive whole."""
+
+
+class Fenced(Failed):
+    """Another process owns this partition now. Nothing was written; stop working on it at once."""
 
 
 class Broken(PenstockError):

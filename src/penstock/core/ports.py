@@ -6,7 +6,7 @@ entry-point groups ``penstock.<room>`` and imported only when the settings name 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from msgspec import Raw, Struct
@@ -106,10 +106,28 @@ class State(Protocol):
 
         Raises:
             Unavailable: Not now; the rows stay staged.
+            Fenced: Another process has taken this partition over; nothing was written.
+        """
+
+    async def prefetch(self, wanted: Mapping[type[Row], Collection[tuple[Any, ...]]]) -> None:
+        """Make sure that ``get`` answers from memory for these keys, until the next commit begins.
+
+        To be awaited right before the records are folded that ask for them, without another await in
+        between. One round trip, whatever the number of kinds; an embedded state has nothing to do.
+
+        Args:
+            wanted: Keys by kind of row.
+
+        Raises:
+            Unavailable: The database is away; try again later, and fold nothing meanwhile.
         """
 
     def get(self, kind: type[R], *key: Any) -> R | None:
-        """Return one row by its key, staged ones included. Microseconds."""
+        """Return one row by its key, staged ones included. Microseconds, if it is embedded or prefetched.
+
+        Raises:
+            Unavailable: It had to be asked for, and the database is away.
+        """
 
     def select(self, kind: type[R], **equal: Any) -> list[R]:
         """Return the rows whose fields equal ``equal``, staged ones included, by key."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from itertools import islice
@@ -146,6 +146,9 @@ class EmbeddedState:
         if self._in_snapshot:
             self._in_snapshot = False
             self._reader.execute("COMMIT")
+
+    async def prefetch(self, wanted: Mapping[type[Row], Collection[tuple[Any, ...]]]) -> None:
+        """Do nothing: reads are fast as they are."""
 
     def get(self, kind: type[R], *key: Any) -> R | None:
         """Return one row by its key, staged ones included."""

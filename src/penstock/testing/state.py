@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 from penstock.core.errors import PenstockError
@@ -63,6 +63,9 @@ class MemoryState:
         for kind, rows in taken.items():
             self.committed.setdefault(kind, {}).update(rows)
         self.commits += 1
+
+    async def prefetch(self, wanted: Mapping[type[Row], Collection[tuple[Any, ...]]]) -> None:
+        """Do nothing: all rows are in memory."""
 
     def get(self, kind: type[R], *key: Any) -> R | None:
         """Return one row by its key."""
