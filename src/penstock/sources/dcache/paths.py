@@ -1,0 +1,39 @@
+"""Paths in dCache's namespace: as subjects, and as keys of partitions. Pure, cached by folder."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from penstock.core.event import subject_of
+
+FOLDERS_MAX = 65_536
+"""Folders whose percent-encoded form is remembered."""
+UNKNOWN = "Unknown"
+"""What dCache writes where it does not know the path."""
+
+
+def is_path(text: str | None) -> bool:
+    """Whether this is a path; dCache also writes ``Unknown`` and ``parent:[PNFSID]/name``."""
+    return text is not None and text.startswith("/")
+
+
+def parent_and_name(text: str | None) -> tuple[str, str] | None:
+    """Return the folder's pnfsid and the file's name of the NFS door's ``parent:[PNFSID]/name``."""
+    if text is None or not text.startswith("parent:["):
+        return None
+    pnfsid, closed, name = text.removeprefix("parent:[").partition("]/")
+    return (pnfsid, name) if closed and pnfsid and name else None
+
+
+def subject_and_key(path: str) -> tuple[str, str]:
+    """Return the subject of a path and its partition key, the folder."""
+    folder, _, name = path.rpartition("/")
+    key = _folder(folder)
+    if name.isascii() and name.replace("_", "").replace(".", "").replace("-", "").isalnum():
+        return f"{key}/{name}", key or "/"
+    return f"{key}/{subject_of(name.encode())}", key or "/"
+
+
+@lru_cache(maxsize=FOLDERS_MAX)
+def _folder(folder: str) -> str:
+    return subject_of(folder.encode())
