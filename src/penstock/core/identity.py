@@ -11,7 +11,8 @@ notices need no memory: equal path and version, equal id. The ledger's row of th
 4. Content is told under the id it was first told under; its version is added to the row when it is known.
 5. Content or an end that is older than what the row knows changes no row.
 
-Where rule 2 errs, content is told twice, never lost: after a second write, too, somebody is told.
+Where rule 2 errs, content is told twice. It can hide content only if a path was written twice within that
+time and both notices that would have told them apart were lost; a listing, which knows versions, tells it.
 
 A row of such a storage uses the fields of ``FileState`` so: ``version`` its name, empty while unknown;
 ``size`` -1 while unknown; ``ctime_ns`` the storage's time of the notice that told of it; ``generation`` how

@@ -234,7 +234,7 @@ class Billing:
             return found
         raise PathUnknown(
             f"{record.msgType} of file {record.pnfsid}: the path is {record.billingPath!r}, and no "
-            "earlier record named it; give the source a 'frontend' and a token with the admin role, which may ask for it",
+            "earlier record named it; give the source a 'frontend' and an admin's token to ask with",
             record.pnfsid or "",
             parent,
         )
