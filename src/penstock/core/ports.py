@@ -192,6 +192,25 @@ class Source(Protocol):
 DeadLetterSink = Callable[[DeadLetter], None]
 
 
+class Loss(Struct, frozen=True, kw_only=True):
+    """Notices did not reach us, or may not have; a listing of the folder finds what they would have told.
+
+    Attributes:
+        storage: Where.
+        folder: The smallest folder that everything untold lies below; ``/`` for all of the storage.
+        reason: In words: what was lost, and how it is known.
+        at_ns: When it was noticed, POSIX nanoseconds.
+    """
+
+    storage: str
+    folder: bytes = b"/"
+    reason: str
+    at_ns: int
+
+
+LossSink = Callable[[Loss], None]
+
+
 class SourceContext(Struct, frozen=True, kw_only=True):
     """What an installation gives to each source.
 
@@ -199,11 +218,13 @@ class SourceContext(Struct, frozen=True, kw_only=True):
         name: Of the source, as configured; unique, and part of positions and of troubles shown.
         ledger: Memory that survives a restart.
         dead_letter: Told of what cannot be read.
+        lost: Told where notices were lost, so that the folder is compared with the ledger.
     """
 
     name: str
     ledger: Ledger
     dead_letter: DeadLetterSink
+    lost: LossSink = lambda _loss: None
 
 
 class SourceKind(Protocol):
