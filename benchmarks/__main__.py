@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from benchmarks import burst, elsewhere, fresh, graphs, idle, kills, latency, storing
+from benchmarks import backtesting, burst, elsewhere, fresh, graphs, idle, kills, latency, storing
 from benchmarks.progress import Progress
 from benchmarks.rows import Benchmark, Failed, Row
 from benchmarks.sizes import DEFAULT, FULL, QUICK, Sizes
@@ -23,6 +23,7 @@ BENCHMARKS: dict[str, tuple[Benchmark, str]] = {
     "w6": (fresh.run, "from nothing to the first run; 1 minute"),
     "kill": (kills.run, "200 kills over 10,000 file versions; 5 minutes"),
     "append": (storing.run, "log and state alone; 1 minute"),
+    "backtest": (backtesting.run, "a trigger against a million events of the past; 3 minutes"),
     "pool": (elsewhere.pool, "the warm pool alone; 1 minute"),
 }
 VERDICTS = {True: "yes", False: "NO", None: "-"}

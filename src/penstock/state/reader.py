@@ -214,6 +214,28 @@ class StateReader:
         )
         return runs, letters
 
+    async def first_offsets(self, ids: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
+        """Return where events from outside were told first, by source and id; unknown ones are absent."""
+        statement = "SELECT offset FROM seen WHERE source=? AND event_id=?"
+
+        def work() -> dict[tuple[str, str], int]:
+            found = {key: self._select(statement, key) for key in ids}
+            return {key: rows[0][0] for key, rows in found.items() if rows}
+
+        return await self._in_thread(work)
+
+    async def mean_work(self, workflow: str, newest: int = 200) -> tuple[int, float, float]:
+        """Return how many of a workflow's newest runs were looked at, and their mean seconds of warm
+        workers and of batch jobs."""
+        statement = (
+            "SELECT count(DISTINCT run), sum(CASE WHEN place='pool' THEN ended_ns-started_ns ELSE 0 END), "
+            "sum(CASE WHEN place<>'pool' THEN ended_ns-started_ns ELSE 0 END) FROM attempts WHERE ended_ns>0 "
+            "AND run IN (SELECT id FROM runs WHERE workflow>=? AND workflow<? "
+            "ORDER BY started_ns DESC LIMIT ?)"
+        )
+        ((runs, pool_ns, batch_ns),) = await self._raw(statement, (f"{workflow}@", f"{workflow}A", newest))
+        return runs, (pool_ns or 0) / 1e9 / max(runs, 1), (batch_ns or 0) / 1e9 / max(runs, 1)
+
     # -- parts -------------------------------------------------------------------------------
 
     async def _one(self, kind: type[R], where: str, *values: Any) -> R | None:
