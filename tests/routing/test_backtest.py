@@ -32,7 +32,7 @@ def record(offset: int, subject: str, *, cause: str | None = None, depth: int | 
     return Record(0, offset, offset * HOUR_NS // 2, event)
 
 
-def tested(
+def tried(
     records: list[Record], wanted: Trigger, *now: Trigger, causes: dict[str, str] | None = None
 ) -> Fired:
     known = {("local", "t/flow@3"): FLOW}
@@ -44,7 +44,7 @@ def tested(
 
 
 def test_runs_sizes_and_hours_are_counted() -> None:
-    fired = tested([record(n, f"/a{n}.nxs") for n in range(4)], trigger(".nxs"))
+    fired = tried([record(n, f"/a{n}.nxs") for n in range(4)], trigger(".nxs"))
     assert (fired.runs, fired.size, fired.hours) == (4, 40, {0: 2, 3600: 2})
     assert not fired.is_now
 
@@ -52,7 +52,7 @@ def test_runs_sizes_and_hours_are_counted() -> None:
 def test_the_difference_to_what_is_deployed_is_told() -> None:
     records = [record(0, "/a.nxs"), record(1, "/b.tif"), record(2, "/c.tif.nxs")]
     now = trigger("nxs", since=10**9, paused=True)  # neither counts: it is as if it had always been there
-    fired = tested(records, trigger("tif"), replace(now, workflow="t/flow@3"))
+    fired = tried(records, trigger("tif"), replace(now, workflow="t/flow@3"))
     assert (fired.runs, fired.runs_now, fired.added, fired.removed) == (1, 2, 1, 2)
     assert fired.first_added == ["/b.tif"]
     assert fired.first_removed == ["/a.nxs", "/c.tif.nxs"]
@@ -65,12 +65,12 @@ def test_own_outputs_and_rings_are_told_apart() -> None:
         record(2, "/ring.nxs", cause="run2", depth=2),
         record(3, "/other.nxs", cause="run2", depth=1),
     ]
-    fired = tested(records, trigger(".nxs"), causes={"run1": "t/flow", "run2": "t/other"})
+    fired = tried(records, trigger(".nxs"), causes={"run1": "t/flow", "run2": "t/other"})
     assert (fired.runs, fired.refused, fired.loops) == (2, 1, 1)
     assert fired.first == ["/a.nxs", "/other.nxs"]
 
 
 def test_only_the_first_subjects_are_kept() -> None:
-    fired = tested([record(n, f"/a{n}.nxs") for n in range(SHOWN_MAX + 5)], trigger(".nxs"))
+    fired = tried([record(n, f"/a{n}.nxs") for n in range(SHOWN_MAX + 5)], trigger(".nxs"))
     assert len(fired.first) == SHOWN_MAX
     assert fired.runs == SHOWN_MAX + 5
