@@ -242,12 +242,61 @@ def test_explain_reads_like_an_answer(penstock: Command, api: FakeApi) -> None:
         "run": None,
         "attempts": [],
         "outputs": [],
+        "miss": "other file name",
     }
-    api.set("GET /explain", {"told": ["Nothing wanted it"], "triggers": [account], "triggers_more": 2})
+    far = [{**account, "trigger": f"local/far{n}", "miss": "other folder"} for n in range(6)]
+    misses = [
+        {"why": "other file name", "count": 1, "triggers": ["local/scan"]},
+        {"why": "other folder", "count": 41, "triggers": [each["trigger"] for each in far]},
+    ]
+    found = {
+        "told": ["Nothing wanted it"],
+        "event": {"offset": 7},
+        "earlier": [9, 3, 1],
+        "triggers": [account, *far],
+        "triggers_more": 35,
+        "misses": misses,
+        "events": [],
+    }
+    api.set("GET /explain", found)
     said = penstock("explain", "a.txt")
     assert said.out.splitlines()[0] == "Nothing wanted it"
     assert "scan  ✗ not wanted" in said.out
-    assert "2 further triggers" in said.err
+    assert "39 more triggers do not match:" in said.out
+    assert "39  other folder  (far2, far3, far4 …)" in said.out
+    assert "1 newer, 2 earlier events about it: penstock explain a.txt --all" in said.err
+
+
+def test_explain_all_tells_of_every_event_with_its_runs(penstock: Command, api: FakeApi) -> None:
+    decided = {"trigger": "t", "outcome": "duplicate", "run": "", "reason": "seen before"}
+    events = [
+        {
+            **decided,
+            "offset": 9,
+            "appended": "",
+            "type": "penstock.file.deleted",
+            "decisions": [],
+            "runs": [],
+        },
+        {
+            "offset": 7,
+            "appended": "2026-11-21T10:00:00Z",
+            "type": "penstock.file.created",
+            "decisions": [{"trigger": "t", "outcome": "matched", "run": RUN["id"], "reason": ""}, decided],
+            "runs": [RUN],
+        },
+    ]
+    found = {"told": ["Told"], "event": {"offset": 7}, "earlier": [9], "triggers": [], "misses": []}
+    api.set("GET /explain", {**found, "events": events})
+    said = penstock("explain", "a.txt", "--all")
+    assert api.asked[-1][0].endswith("&all=true")
+    assert "2 events about it" in said.out
+    assert (
+        said.out.index("9    file.deleted")
+        < said.out.index("file.created")
+        < said.out.index("= duplicate  seen")
+    )
+    assert f"run {RUN['id'][:10]}" in said.out
 
 
 def test_an_event_made_of_options_is_a_cloudevent(penstock: Command, api: FakeApi) -> None:

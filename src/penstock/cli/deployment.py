@@ -17,6 +17,9 @@ from penstock.core.errors import NotFound
 from penstock.core.policy import LOCAL_TENANT
 from penstock.server.deploy import prepare
 
+NAMES_SHOWN = 8
+"""Triggers that are named after a deployment."""
+
 
 @rich_click.command()
 @rich_click.argument("file", type=existing_file)
@@ -62,7 +65,10 @@ def _tell(the: Session, report: dict[str, Any], *, existing: bool, dry_run: bool
     if existing and not dry_run:
         say(f"{report.get('existing', 0)} runs for files that were there already")
     if report["triggers"]:
-        note(f"started by: {', '.join(map(bare, report['triggers']))} (`{the.command('triggers')}`)")
+        names = ", ".join(map(bare, report["triggers"][:NAMES_SHOWN]))
+        more = len(report["triggers"]) - NAMES_SHOWN
+        names += f" and {more} more" if more > 0 else ""
+        note(f"started by: {names} (`{the.command('triggers')}`)")
     else:
         note(f"nothing starts it by itself; by hand: {the.command(f'runs start {bare(workflows[0])}')}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from urllib.parse import unquote
 
@@ -98,6 +99,12 @@ def size(size_bytes: int | None) -> str:
 def path(subject: str | None) -> str:
     """Return the path that a subject stands for, so that it can be printed."""
     return printable(unquote(subject or "", errors="replace"))
+
+
+def near(path: str) -> str:
+    """Return a path as seen from here, if that is shorter."""
+    seen = os.path.relpath(path)
+    return seen if not seen.startswith("..") else path
 
 
 def headline(text: str) -> str:

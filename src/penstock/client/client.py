@@ -149,9 +149,10 @@ class Client:
         body = json.dumps(list(events)).encode()
         return list(self._transport.ask("POST", "/events", None, body, BATCH))
 
-    def explain(self, path: str | os.PathLike[str]) -> JSON:
-        """Return why something ran, or did not, on a file."""
-        return dict(self._get("/explain", {"path": os.path.abspath(path)}))
+    def explain(self, path: str | os.PathLike[str], *, everything: bool = False) -> JSON:
+        """Return why something ran, or did not, on a file; ``everything`` tells of all events about it."""
+        query: JSON = {"path": located(path)} | ({"all": True} if everything else {})
+        return dict(self._get("/explain", query))
 
     # -- runs --------------------------------------------------------------------------------
 
@@ -339,6 +340,12 @@ class Client:
             if page["next"] is None:
                 return
             chosen[mark] = page["next"]
+
+
+def located(path: str | os.PathLike[str]) -> str:
+    """Return a path as events have it: absolute, and without links to folders."""
+    folder, name = os.path.split(os.path.abspath(path))
+    return os.path.join(os.path.realpath(folder), name)
 
 
 def _segment(name: str) -> str:

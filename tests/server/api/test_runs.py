@@ -161,10 +161,50 @@ def test_explain_says_why_a_file_ran_and_why_another_did_not(served: Served) -> 
     assert len(account["outputs"]) == 2
     other = next(each for each in told["triggers"] if each["trigger"] == "local/bad")
     assert other["sentences"] == ["type is 'penstock.file.created', the filter wants 'test.bad'"]
+    assert other["miss"] == "other kind of event"
+    (group,) = [each for each in told["misses"] if each["why"] == other["miss"]]
+    assert "local/bad" in group["triggers"]
+    assert group["count"] == len(group["triggers"])
     assert served.get(f"explain?run={run['id']}")["event"] == told["event"]
     assert served.get(f"explain?event={quote(run['event'])}")["event"] == told["event"]
     output = served.get(f"runs/{run['id']}")["outputs"][0]["path"]
     assert served.get(f"explain?path={output}")["file"]["published_by"] == run["id"]
+
+
+def test_explain_tells_of_the_newest_content_and_of_all_events_if_asked(served: Served) -> None:
+    path, first = drawn(served, "often.raw")
+    path.write_text("more points")
+    second = served.ended_run(path=str(path), trigger=first["trigger"], id=_other(served, first))
+    path.unlink()
+    gone = wait_for_event(served, str(path), "penstock.file.deleted")
+    told = served.get(f"explain?path={path}")
+    assert told["event"]["event"]["type"] == "penstock.file.updated"
+    assert told["earlier"][0] == gone["offset"]
+    assert told["events"] == []
+    events = served.get(f"explain?path={path}&all=true")["events"]
+    kinds = [each["type"].removeprefix("penstock.file.") for each in events]
+    assert kinds == ["deleted", "updated", "created"]
+    ours = [[run["id"] for run in each["runs"] if run["workflow"] == "local/drawn@1"] for each in events]
+    assert ours[1:] == [[second["id"]], [first["id"]]]
+
+
+def _other(served: Served, first: dict[str, str]) -> str:
+    """Return the id of the second run on a file, as soon as it has begun."""
+    with served.stream("live") as live:
+        for _ in live.messages():
+            for run in served.get(f"runs?path={first['path']}&workflow=local/drawn")["runs"]:
+                if run["id"] != first["id"]:
+                    return str(run["id"])
+    raise AssertionError("the stream ended")
+
+
+def wait_for_event(served: Served, path: str, kind: str) -> dict[str, object]:
+    """Return the event of a kind about a file, once it is on the log."""
+    with served.stream("events/stream?since=0") as stream:
+        for entry in stream.messages():
+            if entry["event"].get("subject") == path and entry["event"]["type"] == kind:
+                return dict(entry)
+    raise AssertionError("the stream ended")
 
 
 def test_a_file_whose_name_is_no_utf8_is_found_by_its_path(served: Served) -> None:

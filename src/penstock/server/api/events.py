@@ -18,13 +18,13 @@ from penstock.server.api.filters import wanted
 from penstock.server.api.operation import JSON, Ask, Noun
 from penstock.server.api.positions import DIGITS_MAX, position
 from penstock.server.api.shapes import (
-    DecisionView,
     EventEntry,
     EventPage,
     EventView,
     Limit,
     Taken,
     Text,
+    decision_view,
     event_entry,
 )
 from penstock.server.api.stream import MEDIA, WRITE_BYTES, EventStream, frame
@@ -76,11 +76,7 @@ async def one(ask: Ask) -> EventView:
         offset=shown.offset,
         appended=shown.appended,
         event=shown.event,
-        decisions=[
-            DecisionView(trigger=row.trigger, outcome=row.outcome, run=row.run, reason=row.reason)
-            for row in decisions
-            if row.tenant == ask.desk.tenant
-        ],
+        decisions=[decision_view(row) for row in decisions if row.tenant == ask.desk.tenant],
     )
 
 

@@ -7,54 +7,47 @@ on disk: whether it is in a storage, exists, is ignored, is known, and what woul
 from __future__ import annotations
 
 import asyncio
-import os
 from posixpath import normpath
 from typing import Annotated
 
 from msgspec import Meta, Struct
-from msgspec.structs import replace
 
+from penstock.core import lifecycle
 from penstock.core.errors import Invalid, NotFound
-from penstock.core.event import FILE_CREATED, Event, FileRecord, json_data, path_members, path_of, subject_of
-from penstock.core.filter import View, explain, parse
-from penstock.core.lifecycle import run_id
-from penstock.core.rows import Decision, Outcome
+from penstock.core.event import FILE_CREATED, FILE_UPDATED, Event, path_of, subject_of
 from penstock.core.snapshot import restore
-from penstock.core.workflow import Trigger
-from penstock.server.api.definitions import active_triggers
+from penstock.server.api.accounts import Accounts, accounts_of
 from penstock.server.api.desk import Desk
 from penstock.server.api.history import Entry
 from penstock.server.api.operation import Ask, Noun
-from penstock.server.api.outputs import outputs_of
 from penstock.server.api.positions import DIGITS_MAX
 from penstock.server.api.shapes import (
     Account,
     Explained,
     FileAccount,
-    RunSummary,
+    PastEvent,
     Text,
-    attempt_view,
+    decision_view,
     event_entry,
     run_summary,
 )
+from penstock.server.api.whereabouts import file_account, why_no_event, would_be
 from penstock.server.api.whole_run import event_of, find_run
-from penstock.server.settings import StorageSettings
-from penstock.sources.folder_settings import FolderSettings
-from penstock.sources.ignore import Ignore
-from penstock.storage.publish import PRIVATE
 
-TRIGGERS_MAX = 200
-"""Most triggers that are accounted for at once; those that decided something come first."""
-EARLIER_MAX = 20
-ATTEMPTS_SHOWN = 50
+EVENTS_MAX = 100
+"""Most events about one path that are told of."""
+OWN_SHARE = 5
+"""How many more are read: each run that a file starts raises events about it, too."""
+CONTENT = (FILE_CREATED, FILE_UPDATED)
 
 
 class ExplainQuery(Struct, kw_only=True):
-    """What is to be explained; exactly one."""
+    """What is to be explained; exactly one of path, event and run."""
 
     path: Annotated[Text, Meta(description="Absolute path of a file.")] = ""
     event: Annotated[Text, Meta(description="Id of an event, or its offset.")] = ""
     run: Annotated[Text, Meta(description="Id of a run.")] = ""
+    all: Annotated[bool, Meta(description="With a path: tell of all its events.")] = False
 
 
 async def explained(ask: Ask) -> Explained:
@@ -63,14 +56,14 @@ async def explained(ask: Ask) -> Explained:
     if sum(map(bool, (query.path, query.event, query.run))) != 1:
         raise Invalid("give one of 'path', 'event' and 'run'")
     if query.path:
-        return await explain_path(ask.desk, query.path)
+        return await explain_path(ask.desk, query.path, everything=query.all)
     if query.run:
         row = await find_run(ask.desk, query.run)
         found = await event_of(ask.desk, restore(row.snapshot))
         if found is None:
             raise NotFound(f"the event of run {row.id} is not on the log any more")
-        return await _explain_event(ask.desk, found, None, [])
-    return await _explain_event(ask.desk, await _event(ask.desk, query.event), None, [])
+        return await _explain_event(ask.desk, found, None)
+    return await _explain_event(ask.desk, await _event(ask.desk, query.event), None)
 
 
 async def _event(desk: Desk, text: str) -> Entry:
@@ -78,8 +71,8 @@ async def _event(desk: Desk, text: str) -> Entry:
         return await desk.history.entry(int(text), desk.tail.end)
     decided = {row.source: row.offset for row in await desk.state.decisions(text)}
     if len(decided) > 1:
-        found = ", ".join(f"{offset} of {source}" for source, offset in sorted(decided.items()))
-        raise Invalid(f"several events have the id {text[:80]!r}; name one by its offset: {found[:500]}")
+        places = ", ".join(f"{offset} of {source}" for source, offset in sorted(decided.items()))
+        raise Invalid(f"several events have the id {text[:80]!r}; name one by its offset: {places[:500]}")
     for offset in decided.values():
         return await desk.history.entry(offset, desk.tail.end)
     found = await desk.history.of_id(text, desk.tail.end)
@@ -88,11 +81,13 @@ async def _event(desk: Desk, text: str) -> Entry:
     return found
 
 
-# -- a path ----------------------------------------------------------------------------------
+async def explain_path(desk: Desk, text: str, *, everything: bool = False) -> Explained:
+    """Explain what became of a file: its newest content, or whatever else the newest event about it is.
 
-
-async def explain_path(desk: Desk, text: str) -> Explained:
-    """Explain what became of a file; for the page, too.
+    Args:
+        desk: What is asked.
+        text: Absolute path.
+        everything: Whether ``events`` tells of all events about it.
 
     Raises:
         Invalid: It is no absolute path.
@@ -100,216 +95,85 @@ async def explain_path(desk: Desk, text: str) -> Explained:
     if not text.startswith("/") or "\0" in text:
         raise Invalid(f"{text[:80]!r} is no absolute path")
     path = normpath(text.encode("utf-8", "surrogateescape"))
-    subject = subject_of(path)
-    entries = await desk.history.about(subject, desk.tail.end, EARLIER_MAX)
-    file = await _file(desk, path)
+    entries = await _about_it(desk, subject_of(path))
+    file = await file_account(desk, path)
     if not entries:
         return await _explain_missing(desk, path, file)
-    newest = next((entry for entry in entries if ".file." in entry.event.type), entries[0])
-    earlier = [entry.offset for entry in entries if entry.offset != newest.offset]
-    return await _explain_event(desk, newest, file, earlier)
+    chosen = _newest_content(entries)
+    found = await _explain_event(desk, chosen, file)
+    found.earlier = [entry.offset for entry in entries if entry.offset != chosen.offset]
+    found.events = [await _past(desk, entry) for entry in entries] if everything else []
+    return found
 
 
-async def _file(desk: Desk, path: bytes) -> FileAccount:
-    storage = storage_of(desk, path)
-    known = await desk.state.file(storage.name, path) if storage is not None else None
-    output = await desk.state.output(path)
-    exists = await asyncio.get_running_loop().run_in_executor(None, os.path.lexists, path)
-    return FileAccount(
-        path=path.decode("utf-8", "replace"),
-        storage=storage.name if storage is not None else "",
-        exists=exists,
-        ignored=storage is not None and is_ignored(storage, path),
-        known=known is not None and known.present,
-        generation=known.generation if known is not None else 0,
-        published_by=output.run if output is not None and output.tenant == desk.tenant else "",
+async def _about_it(desk: Desk, subject: str) -> list[Entry]:
+    """Return the newest events about a subject, newest first; what Penstock tells of its own work is none."""
+    found = await desk.history.about(subject, desk.tail.end, OWN_SHARE * EVENTS_MAX)
+    return [entry for entry in found if entry.event.source != lifecycle.SOURCE][:EVENTS_MAX]
+
+
+def _newest_content(entries: list[Entry]) -> Entry:
+    content = (entry for entry in entries if entry.event.type in CONTENT)
+    about_files = (entry for entry in entries if ".file." in entry.event.type)
+    return next(content, None) or next(about_files, None) or entries[0]
+
+
+async def _past(desk: Desk, entry: Entry) -> PastEvent:
+    shown, event = event_entry(entry), entry.event
+    decided = [row for row in await desk.state.decisions(event.id, event.source) if row.tenant == desk.tenant]
+    runs = await desk.state.runs_of([row.run for row in decided if row.run])
+    return PastEvent(
+        offset=shown.offset,
+        appended=shown.appended,
+        type=event.type,
+        decisions=[decision_view(row) for row in decided],
+        runs=[run_summary(run) for run in runs.values()],
     )
-
-
-def storage_of(desk: Desk, path: bytes) -> StorageSettings | None:
-    """Return the storage that a path is in; the innermost, if folders are nested."""
-    inside = [
-        storage
-        for storage in desk.settings.storages
-        if path.startswith(os.path.realpath(os.fsencode(storage.folder)).rstrip(b"/") + b"/")
-    ]
-    return max(inside, key=lambda storage: len(storage.folder), default=None)
-
-
-def is_ignored(storage: StorageSettings, path: bytes) -> bool:
-    """Whether the storage's source leaves a path out, as it does all below a folder that it leaves out."""
-    ignore = Ignore((*FolderSettings(folder=storage.folder).ignore, PRIVATE, *storage.ignore))
-    root = os.path.realpath(os.fsencode(storage.folder)).rstrip(b"/") + b"/"
-    below = b""
-    for name in path.removeprefix(root).split(b"/"):
-        if ignore(below, name):
-            return True
-        below += name + b"/"
-    return False
 
 
 async def _explain_missing(desk: Desk, path: bytes, file: FileAccount) -> Explained:
     """Explain why there is no event about a path."""
-    told = [_why_no_event(desk, file)]
-    event = Event(
-        id="none yet",
-        source=f"/storages/{file.storage or 'none'}",
-        type=FILE_CREATED,
-        subject=subject_of(path),
-        data=json_data(await asyncio.get_running_loop().run_in_executor(None, _record, path, file.storage)),
-    )
-    triggers = [trigger for _, trigger in await active_triggers(desk)]
-    accounts = [_account(trigger, View(event), None, None) for trigger in triggers[:TRIGGERS_MAX]]
-    accounts.sort(key=lambda account: not account.wanted)
-    would = [account.trigger for account in accounts if account.wanted]
-    told.append(
-        f"A new file here would start: {', '.join(would[:10])}"
-        if would
-        else "No trigger would want a new file here"
-        if triggers
-        else "There are no triggers; deploy one"
-    )
+    event = await asyncio.get_running_loop().run_in_executor(None, would_be, path, file.storage)
+    found = await accounts_of(desk, event, None)
+    would = [account.trigger for account in found.shown if account.wanted]
     return Explained(
-        told=told,
+        told=[
+            why_no_event(desk, file),
+            f"A new file here would start: {', '.join(would[:10])}"
+            if would
+            else "No trigger would want a new file here"
+            if found.total
+            else "There are no triggers; deploy one",
+        ],
         file=file,
         event=None,
         earlier=[],
-        triggers=accounts,
-        triggers_more=len(triggers) - len(accounts),
+        triggers=found.shown,
+        triggers_more=found.total - len(found.shown),
+        misses=found.misses,
     )
 
 
-def _why_no_event(desk: Desk, file: FileAccount) -> str:
-    if not file.storage:
-        folders = ", ".join(storage.folder for storage in desk.settings.storages) or "none"
-        return f"{file.path} is in no storage; watched are: {folders}"
-    if file.ignored:
-        return f"{file.path} is ignored: storage {file.storage!r} leaves out its name, or a folder above it"
-    if file.known:
-        return f"{file.path} is known, but its event is not among the newest of the log any more"
-    if not file.exists:
-        return f"{file.path} does not exist, and the log has no event about it"
-    return (
-        f"{file.path} exists, but there is no event about it: it was there before the storage was "
-        "watched, is still being written, or is no plain file. `--existing` starts a trigger with what "
-        "is there"
-    )
-
-
-def _record(path: bytes, storage: str) -> FileRecord:
-    """Return the record that the file would have (blocking)."""
-    members = path_members(path)
-    record = FileRecord(storage=storage, path=members["path"], path_raw=members.get("path_raw"))
-    try:
-        found = os.lstat(path)
-    except OSError:
-        return record
-    return replace(
-        record,
-        size=found.st_size,
-        mtime_ns=found.st_mtime_ns,
-        owner={"uid": found.st_uid, "gids": [found.st_gid]},
-    )
-
-
-# -- an event --------------------------------------------------------------------------------
-
-
-async def _explain_event(desk: Desk, entry: Entry, file: FileAccount | None, earlier: list[int]) -> Explained:
+async def _explain_event(desk: Desk, entry: Entry, file: FileAccount | None) -> Explained:
     if file is None and entry.event.source.startswith("/storages/") and entry.event.subject:
-        file = await _file(desk, path_of(entry.event.subject))
-    decided = await desk.state.decisions(entry.event.id, entry.event.source)
-    decisions = {row.trigger: row for row in decided}
-    triggers = [trigger for _, trigger in await active_triggers(desk)]
-    triggers.sort(key=lambda trigger: (trigger.id not in decisions, trigger.name))
-    ids = {trigger.id: _run_id(trigger, decisions.get(trigger.id), entry) for trigger in triggers}
-    runs = await desk.state.runs_of([ids[trigger.id] for trigger in triggers[:TRIGGERS_MAX]])
-    view = View(entry.event)
-    accounts = []
-    for trigger in triggers[:TRIGGERS_MAX]:
-        decision = decisions.get(trigger.id)
-        run = runs.get(ids[trigger.id])
-        account = _account(
-            trigger, view, decision, run_summary(run) if run is not None else None, entry.offset
-        )
-        accounts.append(await _with_work(desk, account) if run is not None else account)
+        file = await file_account(desk, path_of(entry.event.subject))
+    found = await accounts_of(desk, entry.event, entry)
     return Explained(
-        told=_told(entry, file, accounts, len(triggers)),
+        told=_told(entry, file, found),
         file=file,
         event=event_entry(entry),
-        earlier=earlier,
-        triggers=accounts,
-        triggers_more=max(0, len(triggers) - TRIGGERS_MAX),
+        earlier=[],
+        triggers=found.shown,
+        triggers_more=found.total - len(found.shown),
+        misses=found.misses,
     )
 
 
-def _run_id(trigger: Trigger, decision: Decision | None, entry: Entry) -> str:
-    """Return the id of the run that was decided on, or else of the one that would be requested later."""
-    decided = decision.run if decision is not None else ""
-    return decided or run_id(trigger.tenant, trigger.id, entry.event, 0)
-
-
-def _account(
-    trigger: Trigger, view: View, decision: Decision | None, run: RunSummary | None, offset: int | None = None
-) -> Account:
-    reason = explain(parse(trigger.filter), view)
-    return Account(
-        trigger=trigger.name,
-        workflow=trigger.workflow,
-        wanted=reason.holds,
-        outcome=decision.outcome if decision is not None else "",
-        sentences=_sentences(trigger, decision, reason.failures(), offset, run),
-        tree=list(reason.lines()),
-        run=run,
-        attempts=[],
-        outputs=[],
-    )
-
-
-def _sentences(
-    trigger: Trigger,
-    decision: Decision | None,
-    failures: list[str],
-    offset: int | None,
-    run: RunSummary | None,
-) -> list[str]:
-    later = run is not None and (decision is None or decision.run != run.id)
-    asked = [f"run {run.id} was requested later: `--existing`, `resume` or `replay`"] if run and later else []
-    if decision is not None:
-        made = {
-            Outcome.MATCHED: f"the filter wants it; it started run {decision.run}",
-            Outcome.DUPLICATE: "the filter wants it, but it was seen before",
-            Outcome.PAUSED: "the filter wants it, but the trigger was paused",
-        }.get(Outcome(decision.outcome), f"the filter wants it, but it was {decision.outcome}")
-        return [made, *(asked or filter(None, [decision.reason])), *failures]
-    if asked or failures:
-        return asked + failures
-    if offset is not None and offset < trigger.since:
-        return [
-            "the filter wants it, but the trigger is newer than the event; "
-            "`penstock replay` runs it for old ones"
-        ]
-    if offset is not None:
-        return ["the filter wants it; nothing has been decided yet, or the trigger had another filter then"]
-    return ["the filter would want it"] + (["but the trigger is paused"] if trigger.paused else [])
-
-
-async def _with_work(desk: Desk, account: Account) -> Account:
-    """Complete an account with what its run has done."""
-    assert account.run is not None
-    rows = await desk.state.attempts(account.run.id, None, ATTEMPTS_SHOWN)
-    account.attempts = [attempt_view(row) for row in rows]
-    account.outputs = await outputs_of(desk, account.run.id)
-    return account
-
-
-def _told(entry: Entry, file: FileAccount | None, accounts: list[Account], total: int) -> list[str]:
+def _told(entry: Entry, file: FileAccount | None, found: Accounts) -> list[str]:
     event = entry.event
     told = [f"Event {entry.offset} ({event.type}) is about {_about(event)}"]
-    wanted = [account for account in accounts if account.wanted or account.outcome or account.run]
-    told.append(
-        f"{len(wanted)} of {total} triggers want it" if total else "There are no triggers; deploy one"
-    )
+    wanted = [account for account in found.shown if account.wanted or account.outcome or account.run]
+    told.append(_counted(len(wanted), found.total))
     for account in wanted[:10]:
         told.append(f"{account.trigger}: {_ended(account)}")
     if event.cause is not None:
@@ -317,6 +181,12 @@ def _told(entry: Entry, file: FileAccount | None, accounts: list[Account], total
     if file is not None and not file.exists:
         told.append("The file does not exist any more")
     return told
+
+
+def _counted(wanted: int, total: int) -> str:
+    if total == 0:
+        return "There are no triggers; deploy one"
+    return f"{wanted or 'None'} of {total} {'trigger wants' if total == 1 else 'triggers want'} it"
 
 
 def _about(event: Event) -> str:

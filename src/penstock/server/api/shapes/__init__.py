@@ -20,6 +20,7 @@ from penstock.server.api.shapes.event import (
     EventPage,
     EventView,
     Taken,
+    decision_view,
     event_entry,
 )
 from penstock.server.api.shapes.explanation import Account, Explained, FileAccount, Misses, PastEvent
@@ -92,6 +93,7 @@ __all__ = [
     "Visit",
     "WorkflowView",
     "attempt_view",
+    "decision_view",
     "edges",
     "event_entry",
     "filled",

@@ -7,7 +7,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from penstock.core.rows import Decision
 from penstock.server.api.history import Entry
+from penstock.server.api.shapes.fields import filled
 
 
 class EventEntry(Struct, kw_only=True):
@@ -49,6 +51,11 @@ class Taken(Struct, kw_only=True):
 
     id: str
     new: bool
+
+
+def decision_view(row: Decision) -> DecisionView:
+    """Return a decision."""
+    return filled(DecisionView, row)
 
 
 def event_entry(entry: Entry) -> EventEntry:

@@ -5,6 +5,9 @@ import { h } from "../dom.js";
 import { empty, facts, field, head, lines, panel, state, time } from "../parts.js";
 import { kind, plural, span, visible } from "../wording.js";
 
+/** Triggers that missed the event that are shown at once; the others are counted by reason. */
+const NEAREST = 3;
+
 export class Explain {
   title = "Explain";
   #asked = { path: "", event: "", run: "" };
@@ -61,18 +64,36 @@ export class Explain {
   }
 
   #answer() {
-    const { told, file, event: entry, earlier, triggers, triggers_more: more } = this.#found;
+    const { told, file, event: entry, earlier, triggers, misses } = this.#found;
+    const missed = triggers.filter((each) => each.miss && !each.outcome);
+    const far = missed.length > NEAREST + 1 ? missed.slice(NEAREST) : [];
+    const near = triggers.filter((each) => !far.includes(each));
+    const total = misses.reduce((sum, each) => sum + each.count, 0) - missed.length + triggers.length;
     return [
       panel("In short", { key: "short" }, h("div", { class: "pad told" }, told.map((words) => h("p", { key: words }, lines(words))))),
       panel(
         "Triggers",
-        { key: "triggers", aside: h("span", { class: "note" }, more ? `${plural(more, "more trigger")} not shown` : plural(triggers.length, "trigger")) },
-        triggers.length ? h("ul", { class: "verdicts" }, triggers.map(verdict)) : empty("There are no triggers."),
+        { key: "triggers", aside: h("span", { class: "note" }, plural(total, "trigger")) },
+        triggers.length ? h("ul", { class: "verdicts" }, near.map(verdict)) : empty("There are no triggers."),
+        far.length ? missing(far, misses, total - near.length) : null,
       ),
       entry ? eventPanel(entry, earlier) : null,
       file ? filePanel(file) : null,
     ];
   }
+}
+
+/** Triggers that missed by more than others: counted by reason, and in full for who asks. */
+function missing(far, misses, count) {
+  const known = new Set(far.map((each) => each.trigger));
+  const near = (group) => group.triggers.filter((name) => !known.has(name)).length;
+  const words = misses.map((each) => [each.why, each.count - (each.count > each.triggers.length ? 0 : near(each))]).filter(([, number]) => number > 0);
+  return h(
+    "details",
+    { key: "missing" },
+    h("summary", { class: "more note" }, `${plural(count, "more trigger")} not matching: ${words.map(([why, number]) => `${number} ${why}`).join(", ")}`),
+    h("ul", { class: "verdicts" }, far.map(verdict)),
+  );
 }
 
 function verdict(account) {
