@@ -14,6 +14,7 @@ from typing import TypeVar
 import pytest
 
 from tests.servers.kafka import Kafka
+from tests.servers.postgres import Postgres
 from tests.servers.server import Missing, Server
 
 S = TypeVar("S", bound=Server)
@@ -55,3 +56,9 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
 def kafka(servers: Servers) -> Kafka:
     """Return a Kafka broker without security; tests use topics of their own and do not stop it."""
     return servers.start(Kafka)
+
+
+@pytest.fixture(scope="session")
+def postgres(servers: Servers) -> Postgres:
+    """Return a PostgreSQL server; tests use schemas of their own and do not stop it."""
+    return servers.start(Postgres)

@@ -14,14 +14,15 @@ Rules:
 
 This is not Alembic, because there is one installation per database and nobody to run a command: what is
 needed is an order, a transaction and a refusal of newer schemas, and that is the two dozen lines below. The
-statements go through SQLAlchemy, so the same steps serve PostgreSQL (whose DDL is transactional, too).
+statements go through SQLAlchemy, so the same steps serve PostgreSQL (whose DDL is transactional, too); there
+is none of an earlier schema than 4, and its tables have a column ``shard`` that a step must leave alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, MetaData, inspect, text
 
 from penstock.core.errors import Unavailable
 from penstock.state.tables import meta, metadata
@@ -94,21 +95,21 @@ STEPS: tuple[Step, ...] = (
 SCHEMA_VERSION = 1 + len(STEPS)
 
 
-def bring_up(connection: Connection, place: str) -> None:
-    """Make or update the tables. The caller has begun a transaction, and commits it.
+def bring_up(connection: Connection, place: str, tables: MetaData = metadata) -> None:
+    """Make or update ``tables``. The caller has begun a transaction, and commits it.
 
     Raises:
         Unavailable: The database at ``place`` was written by a newer Penstock; nothing was changed.
     """
-    found = _schema(connection)
+    found = schema_of(connection)
     if found is not None and found > SCHEMA_VERSION:
         raise Unavailable(
             f"{place} has schema {found}, this Penstock knows up to {SCHEMA_VERSION}; use the newer version"
         )
     for step in STEPS[found - 1 :] if found is not None else ():
         step(connection)
-    metadata.create_all(connection)
-    for table in metadata.tables.values():
+    tables.create_all(connection)
+    for table in tables.tables.values():
         for index in table.indexes:
             index.create(connection, checkfirst=True)
     if found is None:
@@ -117,7 +118,7 @@ def bring_up(connection: Connection, place: str) -> None:
         connection.execute(meta.update().where(meta.c.key == "schema").values(value=str(SCHEMA_VERSION)))
 
 
-def _schema(connection: Connection) -> int | None:
+def schema_of(connection: Connection) -> int | None:
     """Return the schema of the database, or None if it is new."""
     if not inspect(connection).has_table(meta.name):
         return None

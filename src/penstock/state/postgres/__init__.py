@@ -1,0 +1,1 @@
+"""State in PostgreSQL, for many processes; needs the extra ``postgres``."""

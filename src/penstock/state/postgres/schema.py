@@ -1,0 +1,44 @@
+"""Makes the tables, or brings them to the newest schema; several processes may begin at once."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.pool import NullPool
+
+from penstock.core.errors import Unavailable
+from penstock.state.migrations import SCHEMA_VERSION, bring_up, schema_of
+from penstock.state.postgres.session import connect, translating
+from penstock.state.postgres.settings import PostgresSettings
+from penstock.state.postgres.tables import metadata
+
+FIRST_SCHEMA = 4
+"""The first schema that was ever in PostgreSQL; steps from it on serve both databases."""
+SERVER_VERSION_MIN = 150000
+_LOCK = 0x70656E73746F636B
+"""Key of the advisory lock: one process changes the schema, the others wait for it."""
+
+
+def prepare(settings: PostgresSettings) -> None:
+    """Return once the schema is the newest. Blocks.
+
+    Raises:
+        Unavailable: The database is away, too old, or was written by a newer Penstock.
+    """
+    engine = create_engine(
+        "postgresql+psycopg://", creator=lambda: connect(settings, "schema"), poolclass=NullPool
+    )
+    with translating(settings), engine.begin() as connection:
+        _check_version(connection, settings)
+        if schema_of(connection) == SCHEMA_VERSION:
+            return
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {settings.schema}"))
+        bring_up(connection, settings.place, metadata)
+
+
+def _check_version(connection: Connection, settings: PostgresSettings) -> None:
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    found: int = driver.info.server_version
+    if found < SERVER_VERSION_MIN:
+        raise Unavailable(f"{settings.place} is version {found // 10000}; 15 or newer is needed")
