@@ -21,7 +21,10 @@ from typing import Any
 from penstock.server.serve import main
 from penstock.server.settings import load, places
 from penstock.state.embedded import EmbeddedState
+from penstock.storage import files
 from penstock.storage import moves as publication
+from penstock.storage.beneath import Folders
+from penstock.storage.files import Spot
 from tests.faults.boundaries import arm
 
 KEPT_BYTES = 1 << 16
@@ -43,17 +46,16 @@ class Power:
         """Listen to every sync and every move into place."""
         for name in ("fsync", "fdatasync"):
             setattr(os, name, self._synced(getattr(os, name)))
-        replace, sync_names, write = os.replace, publication.sync_names, EmbeddedState._write
+        rename, sync_names, write = files.rename, publication.sync_names, EmbeddedState._write
 
-        def replaced(source: bytes, target: bytes) -> None:
-            fresh = not os.path.lexists(target)
-            if fresh and publication.PRIVATE in os.fsdecode(source):
-                self.renamed.append((os.fsdecode(source), os.fsdecode(target)))
+        def renamed(source: Spot, target: Spot) -> None:
+            if not target.exists:
+                self.renamed.append((_path(source), _path(target)))
                 self._note()
-            replace(source, target)
+            rename(source, target)
 
-        def names_synced(moves: publication.Moves) -> None:
-            sync_names(moves)
+        def names_synced(folders: Folders, moves: publication.Moves) -> None:
+            sync_names(folders, moves)
             targets = {os.fsdecode(target) for _, target in moves}
             self.renamed = [move for move in self.renamed if move[1] not in targets]
             self._note()
@@ -65,7 +67,7 @@ class Power:
             self.database = str(state.path), os.stat(state.path).st_mtime_ns
             self._note()
 
-        os.replace = replaced  # type: ignore[assignment]
+        setattr(publication, "rename", renamed)  # noqa: B010 - mypy minds the other way
         publication.sync_names = names_synced
         setattr(EmbeddedState, "_write", written)  # noqa: B010 - mypy minds the other way
         self._note()
@@ -84,6 +86,10 @@ class Power:
         with self._lock:
             known = {"sizes": self.sizes, "renamed": self.renamed, "database": self.database}
             self._kept[:] = json.dumps(known).encode().ljust(KEPT_BYTES)
+
+
+def _path(spot: Spot) -> str:
+    return os.path.join(os.readlink(f"/proc/self/fd/{spot.folder}"), os.fsdecode(spot.name))
 
 
 def lose(home: Path, chance: random.Random) -> int:

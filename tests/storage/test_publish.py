@@ -272,7 +272,7 @@ def crash_in(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, count: int,
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("count", [1, 2, 3])
 @pytest.mark.parametrize(
-    ("owner", "name"), [(moves, "bring"), (moves, "make_folder"), (os, "replace"), (moves, "remove_empty")]
+    ("owner", "name"), [(moves, "bring"), (os, "mkdir"), (moves, "rename"), (moves, "remove_empty")]
 )
 async def test_a_crash_in_a_publication_leaves_none_or_all_after_recovery(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, count: int, after: bool
@@ -286,7 +286,7 @@ async def test_a_crash_in_a_publication_leaves_none_or_all_after_recovery(
             crashed = True
         else:
             crashed = False
-    assert crashed or name in ("remove_empty", "make_folder")
+    assert crashed or name in ("remove_empty", "mkdir")
     desk.begin()
     unfinished = desk.publisher.unfinished()
     for intent in unfinished:
@@ -335,14 +335,13 @@ async def test_no_intent_is_promised_before_its_files_and_names_are_durable(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order: list[str] = []
-    for owner, name in ((files, "sync_file"), (moves, "sync_folder"), (files, "sync_folder")):
-        real = getattr(owner, name)
+    real = os.fsync
 
-        def told(path: bytes, real: Callable[[bytes], None] = real) -> None:
-            order.append(os.path.relpath(os.fsdecode(path), desk.root))
-            real(path)
+    def told(handle: int) -> None:
+        order.append(os.path.relpath(os.readlink(f"/proc/self/fd/{handle}"), desk.root))
+        real(handle)
 
-        monkeypatch.setattr(owner, name, told)
+    monkeypatch.setattr(os, "fsync", told)
 
     async def durable() -> None:
         order.append("intent")
@@ -362,19 +361,19 @@ async def test_no_intent_is_promised_before_its_files_and_names_are_durable(
 class Disk:
     """A disk that can be full: moves to it fail until it is emptied."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, name: str = "rename") -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, half: Any = files) -> None:
         self._error: OSError | None = None
         self._hits: asyncio.Queue[None] = asyncio.Queue()
-        loop, real = asyncio.get_running_loop(), getattr(os, name)
+        loop, real = asyncio.get_running_loop(), half.rename
 
-        def limited(source: bytes, target: bytes) -> None:
+        def limited(source: files.Spot, target: files.Spot) -> None:
             error = self._error
             if error is not None:
                 loop.call_soon_threadsafe(self._hits.put_nowait, None)
                 raise error
             real(source, target)
 
-        monkeypatch.setattr(os, name, limited)
+        monkeypatch.setattr(half, "rename", limited)
 
     def fill(self, code: int = errno.ENOSPC) -> None:
         """Let moves fail."""
@@ -390,10 +389,10 @@ class Disk:
             await self._hits.get()
 
 
-@pytest.mark.parametrize("half", ["rename", "replace"])
+@pytest.mark.parametrize("half", [files, moves], ids=["collect", "move"])
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
 async def test_a_publication_waits_for_a_full_disk_and_says_so(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, half: str, code: int
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, half: Any, code: int
 ) -> None:
     disk = Disk(monkeypatch, half)
     disk.fill(code)
@@ -413,7 +412,7 @@ async def test_a_publication_waits_for_a_full_disk_and_says_so(
 async def test_one_that_waits_keeps_its_path_and_no_other(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    disk = Disk(monkeypatch, "replace")
+    disk = Disk(monkeypatch, moves)
     disk.fill()
     event = desk.wrote()
     first = asyncio.create_task(desk.publisher.publish(desk.attempt(event, {"x": "first"})))
@@ -479,26 +478,31 @@ async def test_a_place_without_permission_is_named_with_user_and_remedy(
 async def test_half_a_copy_from_another_disk_gives_its_room_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source, target = tmp_path / "source", tmp_path / "target"
-    source.write_text("x" * 1000)
+    (tmp_path / "source").write_text("x" * 1000)
+    os.chmod(tmp_path / "source", 0o4750)
+    folder = os.open(tmp_path, os.O_RDONLY)
+    source, target = files.Spot(folder, b"source"), files.Spot(folder, b"target")
 
-    def across(*_paths: bytes) -> None:
+    def across(*_spots: files.Spot) -> None:
         raise OSError(errno.EXDEV, "Invalid cross-device link")
 
-    def half(_source: bytes, into: bytes, **_options: Any) -> None:
-        Path(os.fsdecode(into)).write_text("x" * 500)
+    def half(_source: Any, into: Any) -> None:
+        into.write(b"x" * 500)
+        into.flush()
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(os, "rename", across)
+    monkeypatch.setattr(files, "rename", across)
     with monkeypatch.context() as patched:
-        patched.setattr(shutil, "copyfile", half)
+        patched.setattr(shutil, "copyfileobj", half)
         with pytest.raises(OSError, match="No space"):
-            files.bring(os.fsencode(source), os.fsencode(target))
-    assert source.exists()
-    assert not target.exists()
-    files.bring(os.fsencode(source), os.fsencode(target))
-    assert target.read_text() == "x" * 1000
-    assert not source.exists()
+            files.bring(source, target)
+    assert source.exists
+    assert not target.exists
+    assert files.bring(source, target) == (tmp_path / "target").stat().st_ino
+    assert (tmp_path / "target").read_text() == "x" * 1000
+    assert (tmp_path / "target").stat().st_mode & 0o7777 == 0o750
+    assert not source.exists
+    os.close(folder)
 
 
 # -- what somebody else may have put into the storage, or a function into its outputs ----------------

@@ -94,8 +94,18 @@ def file_state(event: Event, offset: int = 0) -> FileState | None:
     )
 
 
-def baseline(storage: str, folder: bytes, since_ns: int, inode: int, *, done: bool) -> FileState:
-    """Return the row that says since when a folder is watched, and whether it was listed once."""
+def identity_of(filesystem: int, inode: int) -> str:
+    """Return what a folder is recognised by after a restart: its file system's own id, and its inode."""
+    return f"{filesystem:x}/{inode}"
+
+
+def baseline(
+    storage: str, folder: bytes, since_ns: int, inode: int, identity: str = "", *, done: bool
+) -> FileState:
+    """Return the row that says since when a folder is watched, and whether it was listed once.
+
+    ``identity`` (see ``identity_of``) is kept as its version.
+    """
     return FileState(
         storage=storage,
         path=folder,
@@ -105,6 +115,7 @@ def baseline(storage: str, folder: bytes, since_ns: int, inode: int, *, done: bo
         ctime_ns=since_ns,
         inode=inode,
         present=False,
+        version=identity,
     )
 
 

@@ -1,53 +1,35 @@
 """The two blocking halves of a publication: files to the storage, then each to its place.
 
-Both may be done again after a crash, or after a wait for the disk, and change nothing then.
+Both may be done again after a crash, or after a wait for the disk, and change nothing then. Both work in
+folders that they have opened (``beneath``), in a root that they have recognised (``place``).
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from getpass import getuser
+from contextlib import contextmanager
 
 import msgspec
 
-from penstock.core.errors import Failed, Forbidden, Superseded, Unavailable
+from penstock.core.errors import Failed, Superseded
 from penstock.core.event import NEW_CONTENT, Event, FileRecord, file_record, path_of
 from penstock.core.ports import Publication
 from penstock.core.rows import Intent
-from penstock.storage.files import bring, make_folder, remove_empty, sync_folder
+from penstock.storage.attempts import attempt_folder, attempts_of, remove_empty
+from penstock.storage.beneath import FOLDER, Folders
+from penstock.storage.faults import about, after_the_promise, before_the_promise
+from penstock.storage.files import Spot, bring, rename, settle
+from penstock.storage.place import Place
 
 STORAGE_SOURCE = "/storages/"
-PRIVATE = ".penstock"
-"""Folder in a storage's root that holds attempts; sources leave it out."""
-PASSING = frozenset(
-    {
-        errno.ENOSPC,
-        errno.EDQUOT,
-        errno.EIO,
-        errno.ESTALE,
-        errno.ENOTCONN,
-        errno.ETIMEDOUT,
-        errno.EHOSTDOWN,
-        errno.EMFILE,
-        errno.ENFILE,
-        errno.ENOMEM,
-        errno.EAGAIN,
-        errno.EBUSY,
-        errno.EINTR,
-    }
-)
-"""Errors that pass when room is made or the disk is back."""
+MODE = 0o777
+"""Of folders that are made for outputs; the process's umask takes its part."""
 
 Moves = list[tuple[bytes, bytes]]
 _moves = msgspec.msgpack.Decoder(Moves)
-
-
-def attempt_folder(key: str, root: bytes) -> bytes:
-    """Return where an attempt's files wait to be moved into place."""
-    return os.path.join(root, PRIVATE.encode(), b"attempts", key.replace("/", "-").encode())
 
 
 def moves_of(intent: Intent) -> Moves:
@@ -55,91 +37,84 @@ def moves_of(intent: Intent) -> Moves:
     return _moves.decode(intent.moves) if intent.moves else []
 
 
-def collect(publication: Publication, root: bytes, targets: list[bytes]) -> Moves:
-    """Check the input, and move the files to the attempt's folder (blocking); once more changes nothing."""
-    _check_root(root)
-    why = stale(publication.event)
-    if why is not None and os.path.lexists(path_of(publication.event.subject or "")):
-        raise Superseded(why)  # what was moved or deleted meanwhile was read whole, and its result stands
-    with _naming(root):
-        for target in targets:
-            _check_target(root, target)
-        make_private(root)
-        folder = attempt_folder(publication.key, root)
-        moves = []
-        for name, target in zip(publication.files, targets, strict=True):
-            source = os.path.join(os.fsencode(publication.folder), os.fsencode(name))
-            kept = os.path.join(folder, os.fsencode(name))
-            make_folder(os.path.dirname(kept))
-            bring(source, kept)
-            moves.append((kept, target))
-        for place in {os.path.dirname(kept) for kept, _ in moves}:
-            sync_folder(place)
-    return moves
+def collect(publication: Publication, place: Place, targets: list[bytes]) -> tuple[Moves, list[int]]:
+    """Check the input, and move the files to the attempt's folder (blocking); once more changes nothing.
 
-
-def _check_root(root: bytes) -> None:
-    """A storage that is not mounted must not be written to: what is there now is another disk."""
-    if not os.path.isdir(root):
-        raise Unavailable(
-            f"the storage's folder {root.decode('utf-8', 'replace')} is not there. Nothing is lost; put it "
-            "back (mount it) and outputs go there by themselves"
-        )
-
-
-def make_private(root: bytes) -> bytes:
-    """Return the folder of all attempts in a storage, made for us alone; somebody may have put a link there.
-
-    Raises:
-        OSError: It is a link to elsewhere.
+    Returns:
+        What is to be moved where, and the files' inodes.
     """
-    private = os.path.join(root, PRIVATE.encode())
-    attempts = os.path.join(private, b"attempts")
-    if os.path.realpath(attempts) != os.path.join(os.path.realpath(root), PRIVATE.encode(), b"attempts"):
-        raise OSError(errno.ELOOP, "there is a symbolic link; remove it", os.fsdecode(attempts))
-    if not os.path.isdir(private):
-        with suppress(FileExistsError):
-            os.mkdir(private, 0o700)
-    make_folder(attempts)
-    return attempts
+    with place.opened() as top:
+        why = stale(publication.event)
+        if why is not None and os.path.lexists(path_of(publication.event.subject or "")):
+            raise Superseded(why)  # what was moved or deleted meanwhile was read whole, and its result stands
+        with before_the_promise(place.path):
+            with Folders(top, place.path, MODE, links=True) as folders:
+                for target in targets:
+                    _check_target(folders, target)
+            return _bring_all(publication, top, place, targets)
 
 
-def _check_inside(root: bytes, folder: bytes) -> None:
-    """A link that somebody made in the storage must not lead outputs out of it, nor among the attempts."""
-    root, there = os.path.realpath(root), os.path.realpath(folder)
-    if there != root and not there.startswith(root.rstrip(b"/") + b"/"):
-        raise OSError(
-            errno.ELOOP, "a symbolic link leads out of the storage, and outputs do not follow it", folder
-        )
-
-
-def _check_target(root: bytes, target: bytes) -> None:
+def _check_target(folders: Folders, target: bytes) -> None:
     """Find out now whether the move into place can work: afterwards there is no way back."""
-    folder = os.path.dirname(target)
-    _check_inside(root, folder)
-    make_folder(folder)
-    if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
-        raise PermissionError(errno.EACCES, "no permission to write", os.fsdecode(folder))
-    if os.path.isdir(target) and not os.path.islink(target):
-        raise IsADirectoryError(
-            errno.EISDIR, "a folder stands where the output should be", os.fsdecode(target)
-        )
+    above, _, name = target.rpartition(b"/")
+    folder = folders.open(above)
+    if not os.access(b".", os.W_OK | os.X_OK, dir_fd=folder, effective_ids=True):
+        raise PermissionError(errno.EACCES, "no permission to write", above)
+    try:
+        mode = os.lstat(name, dir_fd=folder).st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "a folder stands where the output should be", target)
+
+
+def _bring_all(
+    publication: Publication, top: int, place: Place, targets: list[bytes]
+) -> tuple[Moves, list[int]]:
+    moves: Moves = []
+    inodes = []
+    scratch, folder = os.fsencode(publication.folder), attempt_folder(publication.key, place.path)
+    with _written(scratch) as written, attempts_of(top, place) as attempts:
+        for name, target in zip(map(os.fsencode, publication.files), targets, strict=True):
+            kept = os.path.join(folder, name)
+            inodes.append(_bring(written, os.path.join(scratch, name), attempts, kept))
+            moves.append((kept, target))
+        for above in {os.path.dirname(kept) for kept, _ in moves}:
+            os.fsync(attempts.open(above))
+    return moves, inodes
 
 
 @contextmanager
-def _naming(root: bytes) -> Iterator[None]:
-    """Tell what passes by itself from what a person must repair."""
+def _written(scratch: bytes) -> Iterator[Folders | None]:
+    """Open the folder that the attempt wrote to; None if it is gone: then all was brought before."""
     try:
-        yield
-    except OSError as error:
-        place = os.fsencode(error.filename2 or error.filename or root).decode("utf-8", "replace")
-        why = f"outputs cannot be written to {place}: {error.strerror or error}"
-        if error.errno in PASSING:
-            raise Unavailable(f"{why}. Nothing is lost; make room and it goes on by itself") from error
-        raise Forbidden(
-            f"{why}. Let the user that runs Penstock ({getuser()}) write there, or change the template of "
-            "the outputs; then run it again (`penstock dead-letters`)"
-        ) from error
+        handle = os.open(scratch, FOLDER | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        yield None
+        return
+    try:
+        with Folders(handle, scratch) as folders:
+            yield folders
+    finally:
+        os.close(handle)
+
+
+def _bring(written: Folders | None, source: bytes, attempts: Folders, kept: bytes) -> int:
+    spot = _spot(attempts, kept)
+    with about(source):
+        try:
+            if written is None:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+            return bring(_spot(written, source), spot)
+        except FileNotFoundError:
+            if not spot.exists:
+                raise
+            return settle(spot)
+
+
+def _spot(folders: Folders, path: bytes) -> Spot:
+    above, _, name = path.rpartition(b"/")
+    return Spot(folders.open(above), name)
 
 
 def stale(event: Event) -> str | None:
@@ -158,34 +133,38 @@ def stale(event: Event) -> str | None:
     return f"{record.path} has changed since the event; the newer content has its own event and run"
 
 
-def move_all(root: bytes, moves: Moves) -> None:
+def move_all(place: Place, moves: Moves) -> None:
     """Rename each file to its place; one that is already there was moved before (blocking).
 
     Every error but a lost file is worth waiting for: the promise to publish stands.
     """
-    _check_root(root)
-    try:
-        for source, target in moves:
-            _check_inside(root, os.path.dirname(target))
-            make_folder(os.path.dirname(target))
-            try:
-                os.replace(source, target)
-            except FileNotFoundError as error:
-                if not os.path.lexists(target):
-                    raise Failed(
-                        f"{os.fsdecode(source)!r} was to be published as {os.fsdecode(target)!r} and is gone"
-                    ) from error
-        sync_names(moves)
+    with place.opened() as top, after_the_promise(), Folders(top, place.path) as kept:
+        with Folders(top, place.path, MODE, links=True) as folders:
+            for source, target in moves:
+                _put(kept, source, _spot(folders, target), target)
+            sync_names(folders, moves)
         for source, _ in moves:
-            remove_empty(os.path.dirname(source), b"attempts")
-    except OSError as error:
-        raise Unavailable(
-            f"outputs cannot be moved into place: {error}. Nothing is lost; "
-            "repair it and it goes on by itself"
-        ) from error
+            remove_empty(kept, os.path.dirname(source))
 
 
-def sync_names(moves: Moves) -> None:
+def sync_names(folders: Folders, moves: Moves) -> None:
     """Make the new names durable."""
     for folder in {os.path.dirname(target) for _, target in moves}:
-        sync_folder(folder)
+        os.fsync(folders.open(folder))
+
+
+def _put(kept: Folders, source: bytes, spot: Spot, target: bytes) -> None:
+    try:
+        waiting = _spot(kept, source)
+    except FileNotFoundError:
+        waiting = None
+    if waiting is not None:
+        try:
+            with about(target):
+                rename(waiting, spot)
+            return
+        except FileNotFoundError:
+            if waiting.exists:  # the folder that it should go to was removed this moment: it is made again
+                raise
+    if not spot.exists:
+        raise Failed(f"{os.fsdecode(source)!r} was to be published as {os.fsdecode(target)!r} and is gone")

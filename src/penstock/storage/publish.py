@@ -7,53 +7,39 @@
 
 After a crash ``unfinished`` gives the intents of step 2 that did not reach step 4; ``finish`` does 3 again.
 
-While the disk is full or away, a publication waits where it is and tries again by itself; ``troubles`` says
-so. What only a person can repair (permissions, a file where a folder should be) is found before step 2 and
-fails the attempt. Within the outputs of one content a path has one maker: workflow, step and item.
+While the disk is full, away, or another one is in its place, a publication waits where it is and tries again
+by itself (``patience``). What only a person can repair (permissions, a file where a folder should be) is
+found before step 2 and fails the attempt. Who may replace what is decided in ``claims``.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from time import time_ns
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import msgspec
 
-from penstock.core.errors import Conflict, Invalid, PenstockError, Superseded, Unavailable
+from penstock.core.errors import Invalid, PenstockError, Superseded
 from penstock.core.event import EVENT_BYTES_MAX, NEW_CONTENT, Event, file_record, path_of, subject_of
 from penstock.core.ports import Publication
 from penstock.core.rows import Intent, OutputRow, Row
 from penstock.core.template import render
-from penstock.storage.moves import (
-    PRIVATE,
-    STORAGE_SOURCE,
-    attempt_folder,
-    collect,
-    make_private,
-    move_all,
-    moves_of,
-    stale,
-)
+from penstock.storage.attempts import PRIVATE, attempt_folder, attempt_name, drop, name_in, sweep
+from penstock.storage.claims import Claims, check_claim, output_row
+from penstock.storage.fresh import Fresh
+from penstock.storage.moves import STORAGE_SOURCE, collect, move_all, moves_of, stale
+from penstock.storage.patience import AGAIN_S, Patience
+from penstock.storage.place import Place
 
 __all__ = ["PRIVATE", "Publisher"]
 
-FRESH_MAX = 10_000
-"""Published files remembered until their source has seen them; beyond, state is asked."""
-FRESH_MARGIN_NS = 60 * 10**9
 TOLD_MARGIN = 16 << 10
 """Room in the event of a step's end for what is not the outputs' names or the answer, in bytes."""
-AGAIN_S, AGAIN_S_MAX = 1.0, 30.0
-"""First and longest wait before a publication is tried again, in seconds."""
-logger = logging.getLogger("penstock.publish")
-T = TypeVar("T")
 
 
 def output_text(path: bytes) -> str:
@@ -64,20 +50,14 @@ def output_text(path: bytes) -> str:
         return f"file://{subject_of(path)}"
 
 
-class IntentStore(Protocol):
+class Store(Claims, Protocol):
     """What publication needs of the state."""
 
     def put(self, *rows: Row) -> None:
         """Stage rows."""
 
-    def output(self, path: bytes) -> OutputRow | None:
-        """Return who published a path last."""
-
     def get(self, kind: type[Intent], *key: str) -> Intent | None:
         """Return an intent."""
-
-    def select(self, kind: type[Intent], **equal: object) -> list[Intent]:
-        """Return intents."""
 
 
 class Publisher:
@@ -96,17 +76,16 @@ class Publisher:
     def __init__(
         self,
         roots: Mapping[str, bytes],
-        store: IntentStore,
+        store: Store,
         durable: Callable[[], Awaitable[None]],
         again_s: float = AGAIN_S,
     ) -> None:
-        self._roots = dict(roots)
+        self._places = {name: _place(name, root, store) for name, root in roots.items()}
         self._store = store
         self._durable = durable
-        self._again_s = again_s
-        self.troubles: dict[str, str] = {}
-        self._fresh: dict[bytes, OutputRow] = {}
-        self._since_ns = time_ns()
+        self._patience = Patience(again_s)
+        self.troubles = self._patience.troubles
+        self._fresh = Fresh(store)
         self._busy: dict[bytes, asyncio.Future[None]] = {}
 
     async def publish(
@@ -124,8 +103,8 @@ class Publisher:
             Forbidden: The place cannot be written to.
             Invalid: The template does not fit, or there is no storage to publish to.
         """
-        root = self._root(publication.event)
-        targets = [self._target(publication, root, name) for name in publication.files]
+        place = self._place(publication.event)
+        targets = [self._target(publication, place.path, name) for name in publication.files]
         if len(set(targets)) < len(targets):
             raise Invalid(
                 f"the template {publication.template!r} gives two outputs one path; put {{name}} into it"
@@ -133,11 +112,11 @@ class Publisher:
         _check_told(publication, targets)
         async with self._alone(targets):
             try:
-                intent = await self._prepare(publication, root, targets, wanted)
+                intent, outputs = await self._prepare(publication, place, targets, wanted)
             except PenstockError:
-                await _in_thread(shutil.rmtree, attempt_folder(publication.key, root), True)
+                await asyncio.to_thread(drop, place, publication.key)
                 raise
-            self._store.put(intent, *(self._output(publication, *move) for move in moves_of(intent)))
+            self._store.put(intent, *outputs)
             await self._durable()
             return await self._finish(intent)
 
@@ -156,26 +135,28 @@ class Publisher:
             done.set_result(None)
 
     async def _prepare(
-        self, publication: Publication, root: bytes, targets: list[bytes], wanted: Callable[[], bool]
-    ) -> Intent:
+        self, publication: Publication, place: Place, targets: list[bytes], wanted: Callable[[], bool]
+    ) -> tuple[Intent, list[OutputRow]]:
         """Bring the files to the storage and return what is to be done with them."""
 
         def check() -> None:
             if not wanted():
                 raise Superseded("the run ended before its outputs were published")
             for target in targets:
-                self._may_replace(publication, target)
+                check_claim(self._store, place, publication, target)
 
         check()
-        moves = await self._patiently(root, partial(collect, publication, root, targets), check)
+        moves, inodes = await self._patience.do(place, partial(collect, publication, place, targets), check)
         check()  # bringing large files takes its time
-        return Intent(
+        intent = Intent(
             key=publication.key,
             run=publication.run,
             tenant=publication.tenant,
             moves=msgspec.msgpack.encode(moves),
             answer=publication.answer,
         )
+        rows = [output_row(publication, *each) for each in zip(targets, inodes, strict=False)]
+        return intent, rows
 
     async def finish(self, intent: Intent) -> tuple[str, ...]:
         """Do (or do again) an intent's moves and return the published paths; while the disk is away, wait.
@@ -188,31 +169,18 @@ class Publisher:
 
     async def _finish(self, intent: Intent) -> tuple[str, ...]:
         moves = moves_of(intent)
-        self._remember([self._store.output(target) for _, target in moves])
+        self._fresh.expect([self._store.output(target) for _, target in moves])
         if moves:
-            roots = self._roots.values()
-            root = next((root for root in roots if moves[0][0].startswith(attempt_folder("", root))), b"/")
-            await self._patiently(root, partial(move_all, root, moves))
+            places = self._places.values()
+            held = (place for place in places if moves[0][0].startswith(attempt_folder("", place.path)))
+            place = next(held, Place("", b"/"))
+            await self._patience.do(place, partial(move_all, place, moves))
         return tuple(output_text(target) for _, target in moves)
 
-    async def _patiently(
-        self, root: bytes, work: Callable[[], T], check: Callable[[], None] = lambda: None
-    ) -> T:
-        """Do blocking ``work`` in a thread; while it is ``Unavailable``, wait, ``check`` and do it again."""
-        place, wait_s = f"outputs in {root.decode('utf-8', 'replace')}", self._again_s
-        while True:
-            try:
-                result = await _in_thread(work)
-            except Unavailable as error:
-                if place not in self.troubles:
-                    logger.warning("%s", error)
-                self.troubles[place] = str(error)
-            else:
-                self.troubles.pop(place, None)
-                return result
-            await asyncio.sleep(wait_s)
-            wait_s = min(2 * wait_s, AGAIN_S_MAX)
-            check()
+    def watched(self, storage: str, device: int, inode: int) -> None:
+        """A storage's source begins to watch this folder: outputs go into no other from now on."""
+        self._places[storage].watched(device, inode)
+        self._patience.again(storage)
 
     def settle(self, key: str) -> None:
         """Mark an intent as done; call it when its event is on the log."""
@@ -222,25 +190,19 @@ class Publisher:
 
     def unfinished(self) -> list[Intent]:
         """Return the intents that a crash left."""
-        return self._store.select(Intent, done=False)
+        found: list[Intent] = self._store.select(Intent, done=False)
+        return found
 
     def published(self, path: bytes, stat: os.stat_result) -> tuple[str, int] | None:
-        """Return run and depth behind a file that we published, or None if it is not ours.
+        """Return run and depth behind a file that we published, or None if it is not ours."""
+        return self._fresh.published(path, stat)
 
-        A file is ours once: who rewrites it later is its author. Only files that changed before this
-        process began are looked up in state; those of this life are remembered until they are seen.
-        """
-        fresh = self._fresh.pop(path, None)
-        if fresh is None and stat.st_ctime_ns < self._since_ns:
-            fresh = self._store.output(path)
-        return (fresh.run, fresh.depth) if fresh is not None and fresh.inode == stat.st_ino else None
-
-    def _remember(self, outputs: list[OutputRow | None]) -> None:
-        """Expect the source to see these soon."""
-        self._fresh.update({output.path: output for output in outputs if output is not None})
-        if len(self._fresh) > FRESH_MAX:
-            self._fresh.clear()
-            self._since_ns = time_ns() + FRESH_MARGIN_NS
+    def moved(self, old: bytes, stat: os.stat_result) -> tuple[str, int] | None:
+        """Return run and depth behind an output that was at ``old`` before its folder was renamed."""
+        output = self._store.output(old)
+        if output is None or output.inode != stat.st_ino or stat.st_mtime_ns > output.published_ns:
+            return None
+        return output.run, output.depth
 
     def discard(self, folder: str, files: tuple[str, ...] | None) -> None:
         """Remove what an attempt wrote and nobody wants."""
@@ -249,16 +211,20 @@ class Publisher:
 
     def input_place(self, event: Event) -> bytes | None:
         """Return the local path of the event's file, or None if it is about no file of ours."""
-        name = self._storage(event)
-        return path_of(event.subject) if name is not None and event.subject else None
+        return path_of(event.subject) if self._own(event) is not None and event.subject else None
 
     def stale(self, event: Event) -> str | None:
-        """Say in words whether the content that the event tells of is no longer there; else None."""
-        return stale(event) if self._storage(event) is not None else None
+        """Say in words whether the content that the event tells of is no longer there; else None.
+
+        Of a storage that is not what it was nothing can be said.
+        """
+        place = self._own(event)
+        why = stale(event) if place is not None else None
+        return why if why is not None and place is not None and place.is_there() else None
 
     def collected(self, key: str) -> frozenset[str]:
         """Return the names of an attempt's files that were brought to the storage before a crash. Blocks."""
-        folders = [attempt_folder(key, root) for root in self._roots.values()]
+        folders = [attempt_folder(key, place.path) for place in self._places.values()]
         return frozenset(
             os.fsdecode(os.path.relpath(os.path.join(place, name), folder))
             for folder in folders
@@ -273,33 +239,28 @@ class Publisher:
             wanted: Keys of attempts that will be published although their files may have left the
                 place where they were written: a job that has ended is not run again.
         """
-        kept = {os.path.basename(attempt_folder(key, b"/")) for key in wanted}
-        needed = {os.path.dirname(source) for intent in self.unfinished() for source, _ in moves_of(intent)}
-        count = 0
-        for root in self._roots.values():
-            if not os.path.lexists(os.path.join(root, PRIVATE.encode())):
-                continue
-            try:
-                attempts = make_private(root)
-            except OSError as error:
-                logger.warning("%s is not cleaned: %s", os.fsdecode(root), error)
-                continue
-            for name in set(os.listdir(attempts)) - kept:
-                folder = os.path.join(attempts, name)
-                if not any(place == folder or place.startswith(folder + b"/") for place in needed):
-                    shutil.rmtree(folder, ignore_errors=True)
-                    count += 1
-        return count
+        kept = {attempt_name(key) for key in wanted}
+        kept |= {name_in(source) for intent in self.unfinished() for source, _ in moves_of(intent)}
+        return sum(sweep(place, kept) for place in self._places.values())
 
-    def _storage(self, event: Event) -> str | None:
+    def gone(self, paths: Collection[bytes]) -> list[bytes]:
+        """Return those of these paths at which there is nothing, in a storage that is what it was. Blocks."""
+        there = [place.path.rstrip(b"/") + b"/" for place in self._places.values() if place.is_there()]
+        return [
+            path
+            for path in paths
+            if any(path.startswith(root) for root in there) and not os.path.lexists(path)
+        ]
+
+    def _own(self, event: Event) -> Place | None:
         name = event.source.removeprefix(STORAGE_SOURCE)
-        return name if name != event.source and name in self._roots else None
+        return self._places.get(name) if name != event.source else None
 
-    def _root(self, event: Event) -> bytes:
-        name = self._storage(event) or next(iter(self._roots), None)
-        if name is None:
+    def _place(self, event: Event) -> Place:
+        place = self._own(event) or next(iter(self._places.values()), None)
+        if place is None:
             raise Invalid("there is no storage to publish outputs to; name one in the settings")
-        return self._roots[name]
+        return place
 
     def _target(self, publication: Publication, root: bytes, name: str) -> bytes:
         path = self.input_place(publication.event)
@@ -313,48 +274,10 @@ class Publisher:
             generation=_generation(publication.event),
         )
 
-    def _may_replace(self, publication: Publication, target: bytes) -> None:
-        output = self._store.output(target)
-        shown = target.decode("utf-8", "replace")
-        if output is None:
-            if os.path.lexists(target):
-                raise Conflict(
-                    f"{shown} exists and was not published by Penstock, so it is not replaced. "
-                    "Move it away, or change the template of the outputs"
-                )
-            return
-        event = publication.event
-        of_same = output.subject == event.subject if event.subject else output.event_id == event.id
-        if not of_same and os.path.lexists(target):
-            raise Conflict(
-                f"{shown} was published from {output.subject or output.event_id}, and now "
-                f"{event.subject or event.id} would replace it. Put what tells them apart, such "
-                "as {{suffix}}, {{relative}} or {{run}}, into the template of the outputs"
-            )
-        if of_same and output.offset > publication.offset:
-            raise Superseded(f"{shown} was already published from newer content of the same file")
-        made, makes = _maker(output.workflow, output.step, output.item), _maker_of(publication)
-        if output.event_id == publication.event.id and made != makes and os.path.lexists(target):
-            raise Conflict(
-                f"{shown} was published by {made}, and now {makes} would replace it. Give one of them "
-                "another output name, or another template of the outputs"
-            )
 
-    def _output(self, publication: Publication, source: bytes, target: bytes) -> OutputRow:
-        return OutputRow(
-            path=target,
-            tenant=publication.tenant,
-            run=publication.run,
-            subject=publication.event.subject or "",
-            workflow=publication.workflow,
-            offset=publication.offset,
-            depth=publication.depth,
-            inode=os.lstat(source).st_ino,
-            published_ns=time_ns(),
-            event_id=publication.event.id,
-            step=_step_and_item(publication.key)[0],
-            item=_step_and_item(publication.key)[1],
-        )
+def _place(name: str, root: bytes, store: Store) -> Place:
+    baseline = store.file(name, root)
+    return Place(name, root, baseline.version if baseline is not None else "")
 
 
 def _check_told(publication: Publication, targets: list[bytes]) -> None:
@@ -365,24 +288,6 @@ def _check_told(publication: Publication, targets: list[bytes]) -> None:
             f"the names of its {len(targets)} outputs, with its answer, have {size} bytes; at most "
             f"{EVENT_BYTES_MAX - TOLD_MARGIN} can be told. Write fewer files, or put them into an archive"
         )
-
-
-async def _in_thread(work: Callable[..., T], *args: object) -> T:
-    return await asyncio.get_running_loop().run_in_executor(None, work, *args)
-
-
-def _step_and_item(key: str) -> tuple[str, int]:
-    _, step, item, _ = key.rsplit("/", 3)
-    return step, int(item)
-
-
-def _maker(workflow: str, step: str, item: int) -> str:
-    place = f" (item {item} of its list)" if item >= 0 else ""
-    return f"step {step!r}{place} of workflow {workflow.rsplit('@', 1)[0]!r}"
-
-
-def _maker_of(publication: Publication) -> str:
-    return _maker(publication.workflow, *_step_and_item(publication.key))
 
 
 def _generation(event: Event) -> int:
