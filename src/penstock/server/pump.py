@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from penstock.core import lifecycle
+from penstock.core import identity, lifecycle
 from penstock.core.errors import Invalid
-from penstock.core.event import Event, digest, encode
+from penstock.core.event import Event, digest, encode, path_of
 from penstock.core.ledger import file_state
 from penstock.core.lifecycle import DeadLetterClose, TriggerChange, data_of
 from penstock.core.policy import LOCAL_TENANT
@@ -133,6 +133,8 @@ class Pump:
             if self._state.get(Seen, event.source, event.id) is not None:
                 return
             self._state.put(Seen(event.source, event.id, record.offset))
+            if event.source.startswith(STORAGES) and self._is_known(record):
+                return
         if event.type not in WISHES:  # before the ledger: the function shall start
             for match in self._triggers.decide(record):
                 self._decided(match, record)
@@ -140,6 +142,15 @@ class Pump:
             row = file_state(event, record.offset)
             if row is not None:
                 self._ledger.folded(row)
+
+    def _is_known(self, record: Record) -> bool:
+        """Whether another notice told of the same write before; see ``core.identity``."""
+        event = record.event
+        path = path_of(event.subject or "")
+        found = identity.fold(self._ledger.file(event.source[len(STORAGES) :], path), event, record.offset)
+        if found.row is not None:
+            self._ledger.folded(found.row)
+        return found.known
 
     def _fold_own(self, record: Record) -> None:
         try:
