@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 
 from penstock.core.function import Function, Kind, Limits
 from penstock.core.ports import Answer
-from penstock.functions.pool import Pool
+from penstock.functions.pool import STILLBORN_MOST, Pool
 from penstock.functions.settings import PoolSettings
 from penstock.testing.runtime import Caller
 
@@ -270,7 +271,7 @@ async def test_a_crash_is_told_and_may_be_tried_again(caller: Caller, folder: Pa
     others = [caller.start(crash, again=True) for _ in range(3)]
     answer = await first
     assert "killed by signal" in (answer.error or "")
-    assert answer.retryable
+    assert (answer.retryable, answer.evicted) == (True, False)
     for other in others:
         assert result(await other)
 
@@ -284,8 +285,73 @@ async def test_a_worker_killed_from_outside_is_replaced(caller: Caller, folder: 
     answer = await future
     os.close(writer)
     assert "signal 9 (SIGKILL)" in (answer.error or "")
-    assert answer.retryable
+    assert (answer.retryable, answer.evicted) == (True, True)
     assert await caller.call(function(folder, "echo"))
+
+
+async def test_calls_that_a_killed_worker_had_not_begun_are_called_elsewhere(
+    caller: Caller, folder: Path, tmp_path: Path
+) -> None:
+    path = fifo(tmp_path / "gate")
+    gate = function(folder, "gate", concurrency=1)
+    begun = caller.start(gate, n=0, gate=str(path))
+    writer = await in_thread(os.open, path, os.O_WRONLY)
+    waiting = [caller.start(gate, n=n, gate=os.devnull) for n in (1, 2, 3)]
+    os.kill(workers()[0], signal.SIGKILL)
+    assert (await begun).evicted
+    os.close(writer)
+    assert [result(await future)["n"] for future in waiting] == [1, 2, 3]
+
+
+async def test_a_call_that_came_to_a_dead_worker_is_called_elsewhere(caller: Caller, folder: Path) -> None:
+    echo = function(folder, "echo", concurrency=1)
+    await caller.call(echo)
+    (pid,) = workers()
+    descriptor = os.pidfd_open(pid)
+    os.kill(pid, signal.SIGKILL)
+    select.select([descriptor], [], [])  # in the loop's thread: the pool cannot hear of it meanwhile
+    os.close(descriptor)
+    assert await caller.call(echo, n=1)
+    assert pid not in workers()
+
+
+async def test_a_worker_killed_while_it_starts_fails_no_call(
+    caller: Caller, folder: Path, tmp_path: Path
+) -> None:
+    slow = SlowStart(folder, tmp_path)
+    future = caller.start(slow.function)
+    await slow.kill_one()
+    await in_thread(slow.importing.write_text, "")
+    os.write(slow.gate, b"x")
+    assert result(await future) == {}
+
+
+async def test_workers_that_are_always_killed_while_they_start_fail_the_call(
+    caller: Caller, folder: Path, tmp_path: Path
+) -> None:
+    slow = SlowStart(folder, tmp_path)
+    future = caller.start(slow.function)
+    for _ in range(STILLBORN_MOST):
+        await slow.kill_one()
+    answer = await future
+    assert (answer.result, answer.evicted) == (None, True)
+
+
+async def test_a_function_that_ends_its_own_process_has_failed_by_itself(
+    caller: Caller, folder: Path
+) -> None:
+    (folder / "leave.py").write_text("import os\ndef run(call):\n    os._exit(70)\n")
+    answer = await caller.start(function(folder, "run", "leave.py"))
+    assert "exit code 70" in (answer.error or "")
+    assert not answer.evicted
+
+
+async def test_a_killed_command_may_have_been_killed_from_outside(caller: Caller, folder: Path) -> None:
+    kill_itself = command(folder, "sh", "-c", 'kill -"$PENSTOCK_ITEM" $$')
+    answer = await caller.start(kill_itself, item=int(signal.SIGKILL))
+    assert "sh was ended by SIGKILL" in (answer.error or "")
+    assert answer.evicted
+    assert not (await caller.start(kill_itself, item=int(signal.SIGABRT))).evicted
 
 
 async def test_a_killed_zygote_is_replaced_and_its_calls_answered(caller: Caller, folder: Path) -> None:
@@ -295,7 +361,7 @@ async def test_a_killed_zygote_is_replaced_and_its_calls_answered(caller: Caller
     os.kill(zygote, signal.SIGKILL)
     answer = await future
     assert "its zygote has ended" in (answer.error or "")
-    assert answer.retryable
+    assert (answer.retryable, answer.evicted) == (True, True)
     assert await caller.call(function(folder, "echo"))
 
 
@@ -504,6 +570,29 @@ async def test_nothing_outlives_a_killed_engine(tmp_path: Path, anyio_backend: o
     # The zygote, the worker, the shell and what left its session.
     assert len(family) >= 4
     assert not processes("sleep", seconds)
+
+
+class SlowStart:
+    """A function whose file says when it is imported, and then waits for a byte in ``gate``."""
+
+    def __init__(self, folder: Path, place: Path) -> None:
+        self.importing = fifo(place / "importing")
+        gate = fifo(place / "gate")
+        self.gate = os.open(gate, os.O_RDWR)
+        (folder / "slow.py").write_text(
+            f"open({str(self.importing)!r}).close()\n"
+            f"open({str(gate)!r}, 'rb', buffering=0).read(1)\n"
+            "def run(call):\n    return {}\n"
+        )
+        self.function = function(folder, "run", "slow.py", concurrency=1)
+
+    async def kill_one(self) -> None:
+        """Kill the worker that is importing it; return when its files are closed."""
+        await in_thread(self.importing.write_text, "")
+        (pid,) = workers()
+        descriptor = os.pidfd_open(pid)
+        os.kill(pid, signal.SIGKILL)
+        await ended(descriptor)
 
 
 async def ended(descriptor: int) -> None:

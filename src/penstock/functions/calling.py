@@ -26,11 +26,13 @@ class Fault(Exception):
 
     Attributes:
         retryable: Whether the same call may succeed later.
+        evicted: Whether it was ended from outside, not by what it did.
     """
 
-    def __init__(self, message: str, retryable: bool = False) -> None:
+    def __init__(self, message: str, retryable: bool = False, evicted: bool = False) -> None:
         super().__init__(message)
         self.retryable = retryable
+        self.evicted = evicted
 
 
 def find(code: str, entry: str) -> Callable[[Call], Any]:

@@ -17,6 +17,8 @@ from penstock.functions.calling import Fault
 
 CHUNK_BYTES = 64 << 10
 TAIL_BYTES = 2000
+OUTSIDE = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGKILL, signal.SIGTERM})
+"""Signals by which people and the kernel end a process; that it sent itself one cannot be told."""
 
 
 def invoke(command: list[str], params: dict[str, Any], code: str, log: int) -> bytes:
@@ -53,8 +55,10 @@ def invoke(command: list[str], params: dict[str, Any], code: str, log: int) -> b
             ) from error
         with process:
             last = _follow(process, ended, log)
-    if process.returncode != 0:
-        raise Fault(_failure(command[0], process.returncode, _tail(log, begin)), retryable=True)
+    status = process.returncode
+    if status != 0:
+        words = _failure(command[0], status, _tail(log, begin))
+        raise Fault(words, retryable=True, evicted=-status in OUTSIDE)
     return _answer(last)
 
 

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from penstock.core.errors import Broken
 from penstock.functions import cgroup, endings, orders
+from penstock.functions.endings import Ending
 from penstock.functions.lane import Lane
 from penstock.functions.nurseries import Nurseries
 from penstock.functions.nursery import Notice, Nursery
@@ -25,7 +26,7 @@ class Employer(Protocol):
     def has_said(self, slot: Slot, reply: Reply) -> None:
         """Hear a reply of a worker."""
 
-    def has_ended(self, slot: Slot, why: str) -> None:
+    def has_ended(self, slot: Slot, why: Ending) -> None:
         """Hear that a worker has ended; the call it worked on, if any, is in its ``calls`` still."""
 
     def has_queued(self, lane: Lane) -> None:
@@ -95,10 +96,10 @@ class Crew:
         slot.lane.drop(slot)
         self.recall(slot)
         if not slot.calls:
-            self.end(slot, endings.STOPPED, retryable=True)
+            self.end(slot, endings.STOPPED)
         self._employer.has_queued(slot.lane)
 
-    def end_call(self, slot: Slot, key: str, why: str, *, retryable: bool) -> None:
+    def end_call(self, slot: Slot, key: str, why: Ending) -> None:
         """End the worker that is at the call ``key``, unless it has ended that call meanwhile.
 
         What it has said is heard first: an answer may wait unread, and the next call may have begun.
@@ -109,13 +110,13 @@ class Crew:
         while slot.ending is None and slot.calls and self._has_said_more(slot):
             pass
         if slot.ending is None and slot.calls and slot.calls[0].key == key:
-            self.end(slot, why, retryable=retryable)
+            self.end(slot, why)
 
-    def end(self, slot: Slot, why: str, *, retryable: bool) -> None:
+    def end(self, slot: Slot, why: Ending) -> None:
         """End a worker; what it has not begun is queued again, the call it works on fails with ``why``."""
         if slot.ending is not None:
             return
-        slot.ending, slot.retryable = why, retryable
+        slot.ending = why
         self._hang_up(slot)
         slot.lane.drop(slot)
         slot.nursery.order({"do": "kill", "worker": slot.number})
@@ -157,7 +158,7 @@ class Crew:
             )
             longest_idle = min(others, key=lambda slot: slot.since, default=None)
             if longest_idle is not None:
-                self.end(longest_idle, endings.STOPPED, retryable=True)
+                self.end(longest_idle, endings.STOPPED)
         return False
 
     def _readable(self, slot: Slot) -> None:
@@ -166,7 +167,7 @@ class Crew:
         except BlockingIOError:
             return
         except (ValueError, OSError):
-            self.end(slot, endings.MEDDLED, retryable=False)
+            self.end(slot, endings.MEDDLED)
             return
         if slot.calls or reply.ready:
             self._employer.has_said(slot, reply)
@@ -188,7 +189,7 @@ class Crew:
         if notice.ended is not None:
             self._bury(slot, notice)
         elif slot.calls:
-            self.end_call(slot, slot.calls[0].key, endings.breach(slot, notice), retryable=False)
+            self.end_call(slot, slot.calls[0].key, endings.breach(slot, notice.limit, notice.reason))
 
     def _bury(self, slot: Slot, notice: Notice) -> None:
         """Forget a worker that has ended, having heard what it said last."""
@@ -201,10 +202,17 @@ class Crew:
         slot.close()
         if not self.slots:
             self._emptied.set()
-        self._employer.has_ended(slot, slot.ending or endings.of(slot, notice))
+        self._employer.has_ended(slot, slot.ending or self._why(slot, notice))
         self.sweeper.remove(slot.folder)
         if self._settings.cgroup:
             self.sweeper.call(cgroup.remove, orders.group(slot, self._settings))
+
+    def _why(self, slot: Slot, notice: Notice) -> Ending:
+        group = orders.group(slot, self._settings)
+        if group and cgroup.ran_out_of_memory(group):
+            allowed = slot.lane.function.limits.memory_bytes
+            return endings.breach(slot, "memory", f"it needed more than the {allowed} bytes that are allowed")
+        return endings.of(slot, notice)
 
     def _has_said_more(self, slot: Slot) -> bool:
         try:

@@ -4,13 +4,35 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import dataclass
 
 from penstock.core.function import Function
+from penstock.functions.command import OUTSIDE
 from penstock.functions.nursery import Notice
 from penstock.functions.slot import Slot
 
-CLOSED = "the pool of workers was closed before the call was done"
-STOPPED = "the call was stopped"
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why, and what that says of the call that the worker was at.
+
+    Attributes:
+        words: For people.
+        retryable: As in ``Answer``.
+        evicted: As in ``Answer``.
+    """
+
+    words: str
+    retryable: bool = True
+    evicted: bool = False
+
+
+CLOSED = Ending("the pool of workers was closed before the call was done")
+STOPPED = Ending("the call was stopped", retryable=False)
+MEDDLED = Ending(
+    "the function wrote into its worker's own socket; it may use standard output and its output folder",
+    retryable=False,
+)
 REMEDIES = {
     "memory": "raise the function's memory",
     "processes": "raise the function's processes",
@@ -21,38 +43,50 @@ REMEDIES = {
     "time": "raise the function's timeout_s",
 }
 """By limit: what the function's author may change."""
-MEDDLED = "the function wrote into its worker's own socket; it may use standard output and its output folder"
+UNPREPARED = 70
+"""Exit code of a worker that could not even be set up."""
 
 
-def timeout(slot: Slot, allowed_s: float) -> str:
+def timeout(slot: Slot, allowed_s: float) -> Ending:
     """The call, or the import of the function's file, took too long."""
     name = slot.lane.function.reference
-    if not slot.ready:
-        return f"{name}: importing its file took longer than {allowed_s:g} s and was stopped"
-    return f"{name} took longer than its limit timeout_s of {allowed_s:g} s and was stopped; raise timeout_s"
+    if slot.ready:
+        words = f"took longer than its limit timeout_s of {allowed_s:g} s and was stopped; raise timeout_s"
+        return Ending(f"{name} {words}", retryable=False)
+    words = f"importing its file took longer than {allowed_s:g} s and was stopped"
+    return Ending(f"{name}: {words}", retryable=False)
 
 
-def breach(slot: Slot, notice: Notice) -> str:
-    """The zygote's watch has seen a limit crossed."""
-    remedy = REMEDIES.get(notice.limit or "")
-    words = f"{slot.lane.function.reference} crossed its limit {notice.limit}: {notice.reason}"
-    return f"{words}; {remedy}" if remedy else words
+def breach(slot: Slot, limit: str, reason: str) -> Ending:
+    """A limit was crossed."""
+    remedy = REMEDIES.get(limit)
+    words = f"{slot.lane.function.reference} crossed its limit {limit}: {reason}"
+    return Ending(f"{words}; {remedy}" if remedy else words, retryable=False)
 
 
-def no_worker(function: Function, error: OSError) -> str:
+def no_worker(function: Function, error: OSError) -> Ending:
     """The environment is not there, or the disk is full."""
+    is_gone = isinstance(error, FileNotFoundError)
     where = f" ({error.filename})" if error.filename else ""
-    remedy = "deploy the function again" if isinstance(error, FileNotFoundError) else "then try again"
-    return f"{function.reference}: cannot start a worker: {error.strerror}{where}; {remedy}"
+    remedy = "deploy the function again" if is_gone else "then try again"
+    words = f"{function.reference}: cannot start a worker: {error.strerror}{where}; {remedy}"
+    return Ending(words, retryable=not is_gone, evicted=not is_gone)
 
 
-def of(slot: Slot, notice: Notice) -> str:
-    """The worker has ended by itself."""
-    name = slot.lane.function.reference
+def of(slot: Slot, notice: Notice) -> Ending:
+    """The worker has ended without being asked to.
+
+    A worker in a process namespace of its own cannot send itself SIGKILL; elsewhere nobody can tell who
+    sent it, and the number of evictions that are forgiven is what ends a function that does.
+    """
+    who = f"the worker of {slot.lane.function.reference}"
     if notice.reason:
-        return f"the worker of {name} was lost: {notice.reason}"
+        return Ending(f"{who} was lost: {notice.reason}", evicted=True)
     code = os.waitstatus_to_exitcode(notice.status)
     if code >= 0:
-        return f"the worker of {name} ended with exit code {code}; a function must return, not exit"
-    hint = "; the machine may be out of memory" if code == -signal.SIGKILL else ""
-    return f"the worker of {name} was killed by signal {-code} ({signal.Signals(-code).name}){hint}"
+        words = f"{who} ended with exit code {code}; a function must return, not exit"
+        return Ending(words, evicted=code == UNPREPARED and not slot.ready)
+    killed = f"{who} was killed by signal {-code} ({signal.Signals(-code).name})"
+    if -code in OUTSIDE:
+        return Ending(f"{killed} from outside (out of memory, or a person?)", evicted=True)
+    return Ending(killed)

@@ -21,15 +21,17 @@ class Lane:
         slots: Its workers that may live on.
         idle: Those of them that have no call, the one used last at the end.
         workers_max: Most workers it may have.
+        stillborn: Workers in a row that were killed, or could not be had, before they were ready.
     """
 
-    __slots__ = ("function", "idle", "queue", "slots", "workers_max")
+    __slots__ = ("function", "idle", "queue", "slots", "stillborn", "workers_max")
 
     def __init__(self, function: Function, workers_max: int) -> None:
         self.function = function
         self.queue: deque[Invocation] = deque()
         self.slots: list[Slot] = []
         self.idle: list[Slot] = []
+        self.stillborn = 0
         self.workers_max = max(1, min(function.concurrency, workers_max))
 
     def unused(self) -> Slot | None:

@@ -15,19 +15,20 @@ import asyncio
 import os
 import time
 from collections import deque
-from math import inf
 
 from penstock.core.function import Function
 from penstock.core.ports import Answer, AnswerSink, Invocation
-from penstock.functions import endings, harvest, orders
-from penstock.functions.alarm import Alarm
+from penstock.functions import endings
 from penstock.functions.crew import Crew
+from penstock.functions.endings import Ending
+from penstock.functions.harvest import Harvest
 from penstock.functions.lane import Lane
+from penstock.functions.overseer import Overseer
 from penstock.functions.settings import CORES, PoolSettings
 from penstock.functions.slot import Reply, Slot
 
-WATCH_AFTER_S = 0.1
-"""A call that lasts longer than this, in seconds, is watched by the zygote."""
+STILLBORN_MOST = 3
+"""Workers of a function in a row that may be lost before they are ready, until a call fails for it."""
 
 _Key = tuple[str, str, int]
 
@@ -52,8 +53,8 @@ class Pool:
         self._lanes: dict[_Key, Lane] = {}
         self._lane_of: dict[str, Lane] = {}
         self._hungry: deque[Lane] = deque()
-        self._busy = Alarm(self._loop, self._look_after_calls)
-        self._idle = Alarm(self._loop, self._end_idle)
+        self._harvest = Harvest(settings.scratch, self._crew.incarnation, self._crew.sweeper)
+        self._overseer = Overseer(settings, self._loop, self._crew, self._lanes.values(), self._grow)
         self._closed = False
 
     # --- Runtime ---
@@ -64,7 +65,7 @@ class Pool:
         self._lane_of[invocation.key] = lane
         lane.queue.append(invocation)
         if self._closed:
-            self._fail_queue(lane, endings.CLOSED, retryable=True)
+            self._fail_queue(lane, endings.CLOSED)
         elif len(lane.queue) == 1:
             # Else there was no room a moment ago, and whoever makes room takes from the queue.
             self._serve(lane)
@@ -76,35 +77,27 @@ class Pool:
             return
         for slot in [slot for slot in self._crew.slots.values() if slot.lane is lane]:
             if slot.calls and slot.calls[0].key == key:
-                self._crew.end_call(slot, key, endings.STOPPED, retryable=False)
+                self._crew.end_call(slot, key, endings.STOPPED)
             elif any(call.key == key for call in slot.calls):
                 self._crew.recall(slot)
                 if any(call.key == key for call in slot.calls):  # it has begun it, the one before has ended
-                    self._crew.end_call(slot, key, endings.STOPPED, retryable=False)
+                    self._crew.end_call(slot, key, endings.STOPPED)
         for call in [call for call in lane.queue if call.key == key]:
             lane.queue.remove(call)
-            self._answer(Answer(key=key, error=endings.STOPPED, retryable=False))
+            self._failed(call, endings.STOPPED)
         self._serve(lane)
 
     def release(self, answer: Answer) -> None:
         """Give back an answer's folder; what is left in it is removed."""
-        if not answer.scratch:
-            return
-        try:
-            os.rmdir(answer.scratch)
-        except FileNotFoundError:
-            return
-        except OSError:
-            self._crew.sweeper.remove(answer.scratch)
+        self._harvest.release(answer)
 
     async def close(self) -> None:
         """End all workers and zygotes with all they started; calls under way are answered with an error."""
         self._closed = True
-        self._busy.cancel()
-        self._idle.cancel()
+        self._overseer.close()
         await self._crew.close()
         for lane in list(self._lanes.values()):
-            self._fail_queue(lane, endings.CLOSED, retryable=True)
+            self._fail_queue(lane, endings.CLOSED)
 
     # --- for the wiring ---
 
@@ -136,9 +129,7 @@ class Pool:
 
         Call it after recovery: until then an intent may name files in there.
         """
-        for name in os.listdir(self._settings.scratch):
-            if not name.startswith(self._crew.incarnation):
-                self._crew.sweeper.remove(os.path.join(self._settings.scratch, name))
+        self._harvest.sweep_earlier()
 
     # --- calls to workers ---
 
@@ -165,17 +156,7 @@ class Pool:
     def _send(self, slot: Slot, call: Invocation) -> None:
         slot.send(call)
         if len(slot.calls) == 1:
-            self._begins(slot)
-
-    def _begins(self, slot: Slot) -> None:
-        """Let the time of a worker's first call count from now."""
-        slot.since = now = self._loop.time()
-        self._busy.by(now + min(WATCH_AFTER_S, slot.lane.function.limits.timeout_s))
-
-    def _unwatch(self, slot: Slot) -> None:
-        if slot.watched:
-            slot.watched = False
-            slot.nursery.order({"do": "unwatch", "worker": slot.number})
+            self._overseer.begins(slot)
 
     # --- answers ---
 
@@ -186,17 +167,29 @@ class Pool:
         else:
             self._has_answered(slot, reply)
 
-    def has_ended(self, slot: Slot, why: str) -> None:
-        """Answer the call that a worker was at when it ended (for the crew)."""
-        if not slot.ready and not slot.calls and slot.ending is None and slot.lane.queue:
-            # It died before it was ready. Without this failure it would be forked again for ever.
-            slot.calls.append(slot.lane.queue.popleft())
+    def has_ended(self, slot: Slot, why: Ending) -> None:
+        """Answer the call that a worker was at when it ended (for the crew).
+
+        What it had not begun is queued again and goes to another worker: nothing was lost of it.
+        """
+        if not slot.ready and slot.ending is None:
+            self._is_stillborn(slot, why)
         log = slot.span(slot.written())
         for call in slot.calls:
-            now_ns = time.time_ns()
-            self._answer(Answer(key=call.key, error=why, retryable=slot.retryable, log=log, ended_ns=now_ns))
+            self._failed(call, why, log)
         if not self._closed:
             self._hand_out_place(slot.lane)
+
+    def _is_stillborn(self, slot: Slot, why: Ending) -> None:
+        """Let a call fail for a worker that died before it was ready: it would be forked again for ever.
+
+        One that was lost by no doing of the function's is forked again a few times before that.
+        """
+        slot.lane.stillborn += 1
+        is_forgiven = why.evicted and slot.lane.stillborn < STILLBORN_MOST
+        if not is_forgiven and not slot.calls and slot.lane.queue:
+            slot.lane.stillborn = 0
+            slot.calls.append(slot.lane.queue.popleft())
 
     def has_queued(self, lane: Lane) -> None:
         """Serve a function soon: who calls this is in the middle of something (for the crew)."""
@@ -205,18 +198,19 @@ class Pool:
 
     def _has_started(self, slot: Slot, reply: Reply) -> None:
         slot.ready, slot.broken, slot.held = True, bool(reply.broken), reply.held
-        self._unwatch(slot)
+        slot.lane.stillborn = 0
+        self._overseer.unwatch(slot)
         if slot.calls:
-            self._begins(slot)
+            self._overseer.begins(slot)
         else:
             self._rest(slot)
 
     def _has_answered(self, slot: Slot, reply: Reply) -> None:
         call = slot.calls.popleft()
-        self._unwatch(slot)
+        self._overseer.unwatch(slot)
         # The next call goes out before this answer goes on: the worker shall not wait for what comes of it.
         if reply.dirty:
-            self._crew.end(slot, endings.STOPPED, retryable=True)
+            self._crew.end(slot, endings.STOPPED)
         elif (
             slot.leaving
             or reply.log > self._settings.log_file_bytes_max
@@ -225,35 +219,37 @@ class Pool:
             self._retire(slot)
         elif slot.calls or slot.lane.queue:
             if slot.calls:
-                self._begins(slot)
+                self._overseer.begins(slot)
             if slot.lane.queue:
                 self._send(slot, slot.lane.queue.popleft())
         else:
             self._rest(slot)
-        self._answer(self._gather(call, slot, reply))
-
-    def _gather(self, call: Invocation, slot: Slot, reply: Reply) -> Answer:
-        folder = os.path.join(
-            self._settings.scratch, f"{self._crew.incarnation}-{slot.number}-{reply.folder}"
-        )
-        answer = harvest.gather(call, slot, reply, folder)
-        if reply.files and not answer.scratch:
-            self._crew.sweeper.remove(folder)
-        return answer
+        self._answer(self._harvest.gather(call, slot, reply))
 
     def _answer(self, answer: Answer) -> None:
         del self._lane_of[answer.key]
         self._answered(answer)
 
-    def _fail_queue(self, lane: Lane, error: str, *, retryable: bool) -> None:
+    def _failed(self, call: Invocation, why: Ending, log: str = "") -> None:
+        self._answer(
+            Answer(
+                key=call.key,
+                error=why.words,
+                retryable=why.retryable,
+                evicted=why.evicted,
+                log=log,
+                ended_ns=time.time_ns(),
+            )
+        )
+
+    def _fail_queue(self, lane: Lane, why: Ending) -> None:
         while lane.queue:
-            call = lane.queue.popleft()
-            self._answer(Answer(key=call.key, error=error, retryable=retryable, ended_ns=time.time_ns()))
+            self._failed(lane.queue.popleft(), why)
 
     def _retire(self, slot: Slot) -> None:
         self._crew.retire(slot)
         if slot.calls:
-            self._begins(slot)
+            self._overseer.begins(slot)
 
     def _rest(self, slot: Slot) -> None:
         """Let a worker without calls take over what others have not begun, else wait."""
@@ -269,20 +265,24 @@ class Pool:
         if slot.broken or self._hungry:
             self._retire(slot)
             return
-        slot.since = self._loop.time()
-        self._idle.by(slot.since + self._settings.idle_s)
+        self._overseer.rests(slot)
 
     def _add(self, lane: Lane) -> Slot | None:
         """Fork a worker for a function, if it may have one more."""
         try:
             slot = self._crew.hire(lane)
         except OSError as error:
-            retryable = not isinstance(error, FileNotFoundError)
-            self._fail_queue(lane, endings.no_worker(lane.function, error), retryable=retryable)
+            self._fail_queue(lane, endings.no_worker(lane.function, error))
             return None
         if slot is not None:
-            self._busy.by(slot.born + WATCH_AFTER_S)
+            self._overseer.starts(slot)
         return slot
+
+    def _grow(self, lane: Lane) -> bool:
+        slot = self._add(lane)
+        if slot is not None:
+            self._serve(lane)
+        return slot is not None
 
     def _hand_out_place(self, lane: Lane) -> None:
         """Give the place of a worker that has ended to the function that waits longest, else to its own."""
@@ -294,57 +294,6 @@ class Pool:
         self._serve(lane)
         if not lane.queue and not any(slot.lane is lane for slot in self._crew.slots.values()):
             self._lanes.pop(_key(lane.function), None)
-
-    # --- time ---
-
-    def _look_after_calls(self, now: float) -> float:
-        """End calls whose time is over, have long ones watched, add workers where calls keep waiting."""
-        due = inf
-        for slot in list(self._crew.slots.values()):
-            if slot.ending is None and (slot.calls or not slot.ready):
-                due = min(due, self._look_after(slot, now))
-        for lane in [lane for lane in self._lanes.values() if lane.queue or any(lane.burdened())]:
-            due = min(due, now + WATCH_AFTER_S if self._grow(lane) else inf)
-        return due
-
-    def _look_after(self, slot: Slot, now: float) -> float:
-        """Do what is due for one worker; return when to look again."""
-        limits = slot.lane.function.limits
-        allowed_s = limits.timeout_s if slot.ready else self._settings.start_timeout_s
-        deadline = slot.since + allowed_s
-        if now >= deadline:
-            why = endings.timeout(slot, allowed_s)
-            if slot.calls:
-                self._crew.end_call(slot, slot.calls[0].key, why, retryable=False)
-            else:
-                self._crew.end(slot, why, retryable=False)
-            return inf
-        if slot.watched:
-            return deadline
-        if now < slot.since + WATCH_AFTER_S:
-            return min(deadline, slot.since + WATCH_AFTER_S)
-        slot.watched = True
-        slot.nursery.order(orders.watch(slot))
-        return deadline
-
-    def _grow(self, lane: Lane) -> bool:
-        """Add a worker if all are busy with long calls; whether it may be worth asking again."""
-        if any(not slot.watched or not slot.ready for slot in lane.slots):
-            return True
-        # Calls that were sent ahead stay where they are until the new worker is ready and takes them over.
-        if self._add(lane) is not None:
-            self._serve(lane)
-        return len(lane.slots) < lane.workers_max
-
-    def _end_idle(self, now: float) -> float:
-        """End workers that have been idle for too long; return when the next one will have been."""
-        due = inf
-        for slot in [slot for lane in self._lanes.values() for slot in lane.idle]:
-            if slot.since + self._settings.idle_s <= now:
-                self._crew.end(slot, endings.STOPPED, retryable=True)
-            else:
-                due = min(due, slot.since + self._settings.idle_s)
-        return due
 
 
 def _key(function: Function) -> _Key:

@@ -14,6 +14,7 @@ from penstock.core.ports import Invocation
 from penstock.functions import protocol
 
 if TYPE_CHECKING:
+    from penstock.functions.endings import Ending
     from penstock.functions.lane import Lane
     from penstock.functions.nursery import Nursery
 
@@ -35,6 +36,7 @@ class Reply(Struct, frozen=True):
         result: The JSON object, if it went well; else nothing. (``Raw | None`` would take null only.)
         error: What went wrong, else.
         retryable: As in ``Answer``.
+        evicted: As in ``Answer``.
         files: Whether it has written any.
     """
 
@@ -48,6 +50,7 @@ class Reply(Struct, frozen=True):
     result: Raw = _NOTHING
     error: str | None = None
     retryable: bool = True
+    evicted: bool = False
     files: bool = False
 
 
@@ -72,13 +75,12 @@ class Slot:
         held: Limits that the kernel holds for it.
         watched: Whether the zygote watches its limits just now.
         leaving: Whether it gets no more calls and is ended as soon as it has none.
-        ending: Why it is being ended, in words for the call it works on; None while it may live.
-        retryable: Whether that call may succeed later.
+        ending: Why it is being ended, for the call it works on; None while it may live.
     """
 
     __slots__ = (
         "_far", "_near", "born", "broken", "calls", "ending", "folder", "held", "lane", "leaving", "log",
-        "log_end", "number", "nursery", "ready", "retryable", "since", "watched",
+        "log_end", "number", "nursery", "ready", "since", "watched",
     )  # fmt: skip
 
     def __init__(self, number: int, lane: Lane, nursery: Nursery, folder: str, log: str, now: float) -> None:
@@ -92,8 +94,7 @@ class Slot:
         self.since = self.born = now
         self.ready = self.broken = self.watched = self.leaving = False
         self.held: tuple[str, ...] = ()
-        self.ending: str | None = None
-        self.retryable = True
+        self.ending: Ending | None = None
         self._near, self._far = protocol.pair()
         self._near.setblocking(False)
 

@@ -90,7 +90,7 @@ def _prepare(order: dict[str, Any], log: int, zygote: int | None) -> tuple[Targe
     except Fault as fault:
         return _broken(fault, ready)
     except OSError as error:
-        return _broken(Fault(f"its worker cannot be set up: {error}", retryable=True), ready)
+        return _broken(Fault(f"its worker cannot be set up: {error}", retryable=True, evicted=True), ready)
 
 
 def _exit_without(zygote: int | None) -> None:
@@ -178,7 +178,8 @@ def _answer(message: bytes, outputs: Outputs, target: Target, answer_bytes_max: 
         # Half a character (of an odd file name, say) is no JSON that the engine reads.
         text = str(fault).encode("utf-8", "backslashreplace").decode()
         error = json.dumps(text).encode()
-        return b'"error":%s,"retryable":%s' % (error, b"true" if fault.retryable else b"false")
+        flags = [b"true" if flag else b"false" for flag in (fault.retryable, fault.evicted)]
+        return b'"error":%s,"retryable":%s,"evicted":%s' % (error, *flags)
     if outputs.empty():
         return b'"result":' + result
     outputs.renew()
