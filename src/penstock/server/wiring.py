@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from time import time_ns
 
 import msgspec
@@ -125,7 +126,14 @@ def build(settings: Settings, places: Places, synced: Callable[[int], None], cgr
         resumed=late.resumed,
     )
     folders_watched: tuple[Source, ...] = tuple(
-        FolderSource(_folder_settings(storage), ledger, late.dead_letter, publisher.published)
+        FolderSource(
+            _folder_settings(storage),
+            ledger,
+            late.dead_letter,
+            publisher.published,
+            moved=publisher.moved,
+            begun=partial(publisher.watched, storage.name),
+        )
         for storage in settings.storages
     )
     refused: dict[str, str] = {}

@@ -15,7 +15,7 @@ from penstock.core.event import Event
 from penstock.core.ledger import is_listed
 from penstock.core.ports import Ledger
 from penstock.core.rows import FileState
-from penstock.sources.describe import Describer, Told
+from penstock.sources.describe import MOVED_WITH_FOLDER, Describer, Told
 
 
 class Comparer:
@@ -103,7 +103,7 @@ class Comparer:
     def moved_with_folder(self, path: bytes, stat: os.stat_result, old_path: bytes) -> Event | None:
         """Return the event for a file of a renamed folder; nobody is told that its old path is empty."""
         old = self._ledger.file(self._storage, old_path)
-        event = self.closed(path, stat, "moved-with-folder", moved_from=None if old is None else old_path)
+        event = self.closed(path, stat, MOVED_WITH_FOLDER, moved_from=None if old is None else old_path)
         if old is not None and old.present and stat_of(old_path) is None:
             self._ledger.put(replace(old, present=False, event_id=""))
         return event

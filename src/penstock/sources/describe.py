@@ -29,15 +29,18 @@ from penstock.core.rows import FileState
 Published = Callable[[bytes, os.stat_result], tuple[str, int] | None]
 """``(path, state of the file)`` to ``(run, depth)`` of the run that has just published it, else None."""
 Told = tuple[Event, FileState]
+MOVED_WITH_FOLDER = "moved-with-folder"
+"""The notice of a file whose folder was renamed."""
 
 
 class Describer:
     """Makes the events of one storage."""
 
-    def __init__(self, storage: str, published: Published) -> None:
+    def __init__(self, storage: str, published: Published, moved: Published) -> None:
         self._storage = storage
         self._source = f"/storages/{storage}"
         self._published = published
+        self._moved = moved
 
     def content(
         self,
@@ -50,7 +53,10 @@ class Describer:
         """Tell of new content at ``path``; the generation follows on what was known ``before``."""
         row = self._row(path, stat, before)
         kind = FILE_UPDATED if before is not None and before.present else FILE_CREATED
-        cause, depth = self._published(path, stat) or (None, None)
+        made = self._published(path, stat)
+        if made is None and moved_from is not None and notice == MOVED_WITH_FOLDER:
+            made = self._moved(moved_from, stat)
+        cause, depth = made or (None, None)
         record = self._record(row, notice, stat, moved_from=moved_from)
         return self._event(row.event_id, kind, row.path, record, stat.st_mtime, cause, depth), row
 

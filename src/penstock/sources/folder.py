@@ -20,6 +20,7 @@ from penstock.sources.compare import Comparer, stat_of
 from penstock.sources.describe import Describer, Published
 from penstock.sources.filesystems import FileSystems
 from penstock.sources.folder_settings import FolderSettings
+from penstock.sources.root import Begun
 from penstock.sources.watching import Watching
 
 __all__ = ["FolderSettings", "FolderSource", "Published"]
@@ -34,6 +35,8 @@ class FolderSource:
         dead_letter: Told of folders and files that cannot be read.
         published: Tells the run that has just published a file at a path, if one has.
         filesystems: Answers about the machine's file systems.
+        moved: Tells the run behind an output that was at this path before its folder was renamed.
+        begun: Told of device and inode of the folder, each time that it begins to be watched.
     """
 
     def __init__(
@@ -43,15 +46,19 @@ class FolderSource:
         dead_letter: DeadLetterSink,
         published: Published,
         filesystems: FileSystems | None = None,
+        *,
+        moved: Published = lambda _path, _stat: None,
+        begun: Begun = lambda _device, _inode: None,
     ) -> None:
         self.name = settings.name
         self.root = os.path.realpath(os.fsencode(settings.folder))
         self._settings = settings
         self._ledger = ledger
         self._dead_letter = dead_letter
-        self._describe = Describer(settings.name, published)
+        self._describe = Describer(settings.name, published, moved)
         self._compare = Comparer(settings.name, ledger, self._describe, tell_existing=settings.existing)
         self._filesystems = filesystems or FileSystems(settings.accept_filesystems)
+        self._begun = begun
         self._watching: Watching | None = None
         self._ready = asyncio.Event()
 
@@ -75,6 +82,7 @@ class FolderSource:
             self._dead_letter,
             self._filesystems,
             self._ready,
+            self._begun,
         )
         self._watching = watching
         try:

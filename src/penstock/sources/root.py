@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Callable
 
 from penstock.core.errors import Refused, Unavailable
-from penstock.core.ledger import baseline
+from penstock.core.ledger import baseline, identity_of
 from penstock.core.ports import Ledger
+from penstock.core.rows import FileState
 from penstock.sources.compare import Comparer
 from penstock.sources.faults import shown
+from penstock.sources.ignore import Ignore
 
 _CLOCK_REALTIME_COARSE = 5
 """The clock that the kernel takes files' times from; the ordinary one is up to a tick ahead of it."""
@@ -18,14 +21,19 @@ AWAY_S = 5.0
 """After how long to look again for a folder that is away."""
 
 
+Begun = Callable[[int, int], None]
+"""Told of the device and inode of a folder that is watched from now on."""
+
+
 class Root:
     """The watched folder of one storage."""
 
-    def __init__(self, path: bytes, storage: str, ledger: Ledger, compare: Comparer) -> None:
+    def __init__(self, path: bytes, storage: str, ledger: Ledger, compare: Comparer, begun: Begun) -> None:
         self.path = path
         self._storage = storage
         self._ledger = ledger
         self._compare = compare
+        self._begun = begun
 
     def stat(self) -> os.stat_result:
         """Return the folder's state.
@@ -44,10 +52,12 @@ class Root:
             raise Refused(f"{shown(self.path)} is no folder; name the folder to watch")
         return stat
 
-    async def check_not_unmounted(self, stat: os.stat_result) -> None:
+    async def check_not_unmounted(self, ignore: Ignore) -> None:
         """Refuse to take an empty mount point for the deletion of all files."""
         known = self._ledger.file(self._storage, self.path)
-        if known is None or known.inode == stat.st_ino or os.listdir(self.path):
+        if known is None or self._is(known):
+            return
+        if any(not ignore(b"", name) for name in os.listdir(self.path)):
             return
         async for _ in self._ledger.files(self._storage, self.path):
             raise Unavailable(
@@ -56,19 +66,31 @@ class Root:
                 AWAY_S,
             )
 
-    async def set_baseline(self, stat: os.stat_result) -> None:
+    def _is(self, known: FileState) -> bool:
+        inode = self.stat().st_ino
+        return known.version == self._identity(inode) if known.version else known.inode == inode
+
+    def _identity(self, inode: int) -> str:
+        return identity_of(os.statvfs(self.path).f_fsid, inode)
+
+    async def set_baseline(self) -> None:
         """Stage since when the folder is watched; the first time that is now."""
         row = self._ledger.file(self._storage, self.path)
+        stat = self.stat()
         if row is None:
-            row = baseline(self._storage, self.path, await _next_tick_ns(), stat.st_ino, done=False)
+            since_ns, inode = await _next_tick_ns(), stat.st_ino
+            row = baseline(self._storage, self.path, since_ns, inode, self._identity(inode), done=False)
         self._compare.set_baseline(row)
+        self._begun(stat.st_dev, stat.st_ino)
 
     def listed(self) -> None:
         """Stage that everything in the folder was listed once."""
         known = self._ledger.file(self._storage, self.path)
         assert known is not None
         inode = self.stat().st_ino
-        self._compare.set_baseline(baseline(self._storage, self.path, known.ctime_ns, inode, done=True))
+        identity = self._identity(inode)
+        row = baseline(self._storage, self.path, known.ctime_ns, inode, identity, done=True)
+        self._compare.set_baseline(row)
 
 
 async def _next_tick_ns() -> int:

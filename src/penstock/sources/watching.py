@@ -10,23 +10,22 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import time
 
 from penstock.core.errors import Refused, Unavailable
 from penstock.core.event import Event
 from penstock.core.ports import DeadLetterSink, Ledger
-from penstock.sources.compare import Comparer, stat_of
+from penstock.sources.compare import Comparer
 from penstock.sources.describe import Describer
 from penstock.sources.faults import shown, tell, too_few_watches
 from penstock.sources.filesystems import FileSystems
 from penstock.sources.folder_settings import FolderSettings
 from penstock.sources.ignore import Ignore
 from penstock.sources.inotify import Inotify, Notice, parse
-from penstock.sources.lease import Writers
+from penstock.sources.listings import Listings
 from penstock.sources.notices import MODIFY, WATCHED, Reader
-from penstock.sources.rescan import Fault, Look, Walk, look_at_all
-from penstock.sources.root import AWAY_S, Root
-from penstock.sources.scans import Chunk, Scan, Scanner
+from penstock.sources.rescan import Fault
+from penstock.sources.root import AWAY_S, Begun, Root
+from penstock.sources.scans import Scanner
 from penstock.sources.watches import Watches
 
 LATE_S = 0.02
@@ -48,10 +47,11 @@ class Watching:
         dead_letter: DeadLetterSink,
         filesystems: FileSystems,
         ready: asyncio.Event,
+        begun: Begun,
     ) -> None:
         self.ended = False
         self._root = root
-        self._folder = Root(root, settings.name, ledger, compare)
+        self._folder = Root(root, settings.name, ledger, compare, begun)
         self._settings = settings
         self._ledger = ledger
         self._compare = compare
@@ -60,8 +60,6 @@ class Watching:
         self._filesystems = filesystems
         self._ready = ready
         self._ignore = Ignore(settings.ignore)
-        self._devices: dict[int, str] = {}
-        self._unsettled: dict[bytes, None] = {}
         self._buffers: list[bytes] = []
         self._buffered = 0
         self._paused = False
@@ -80,27 +78,40 @@ class Watching:
             Refused, Unavailable: As ``FolderSource.events``.
         """
         self._loop = asyncio.get_running_loop()
-        stat = self._folder.stat()
+        self._folder.stat()
         self._filesystems.check(self._root, self._is_ignored_path)
-        await self._folder.check_not_unmounted(stat)
+        await self._folder.check_not_unmounted(self._ignore)
         self._inotify = Inotify()
         fine = self._filesystems.has_fine_clock(self._root)
         self._watches = Watches(self._inotify, self._root, WATCHED if fine else WATCHED | MODIFY)
         self._watch_root()
+        self._scanner = Scanner(
+            self._settings.name, self._ledger, self._compare, self._settings.step_files, self._wake
+        )
+        self._listings = Listings(
+            root=self._folder,
+            settings=self._settings,
+            compare=self._compare,
+            describe=self._describe,
+            watches=self._watches,
+            scanner=self._scanner,
+            ignore=self._ignore,
+            filesystems=self._filesystems,
+            fault=self._fault,
+            ready=self._ready,
+            wait_for_pair=self._wait_for_pair,
+        )
         self._reader = Reader(
             self._root,
             self._watches,
             self._compare,
             self._ignore,
-            self,
+            self._listings,
             self._fault,
             self._settings.waiting_files_max,
         )
-        self._scanner = Scanner(
-            self._settings.name, self._ledger, self._compare, self._settings.step_files, self._wake
-        )
-        await self._folder.set_baseline(stat)
-        self.whole()
+        await self._folder.set_baseline()
+        self._listings.whole()
         self._loop.add_reader(self._inotify.fd, self._on_readable)
         self._task = self._loop.create_task(self._scanner.run(), name=f"scans of {self._settings.name}")
         self._task.add_done_callback(lambda _: self._wake())
@@ -119,7 +130,7 @@ class Watching:
             events += self._reader.late(self._settings.inline_files)
         chunk = self._scanner.take()
         if chunk is not None:
-            events += self._chunk(chunk)
+            events += self._listings.told(chunk)
         self._prepare_next()
         if not events:
             self._raise_what_ended_it()
@@ -186,8 +197,8 @@ class Watching:
             self._loop.add_reader(self._inotify.fd, self._on_readable)
         if self._reader.created:
             self._once("late", LATE_S, self._on_late)
-        if self._unsettled:
-            self._once("settle", self._settings.settle_s, self._on_settled)
+        if self._listings.unsettled:
+            self._once("settle", self._settings.settle_s, self._listings.settled)
 
     def _once(self, name: str, delay_s: float, call: object) -> None:
         if name not in self._timers:
@@ -202,93 +213,13 @@ class Watching:
         self._late_due = True
         self._wake()
 
-    def _on_settled(self) -> None:
-        paths, self._unsettled = tuple(self._unsettled), {}
-        self._scanner.ask(Scan(paths=paths, may_predate=not self._ready.is_set()))
+    def _wait_for_pair(self, cookie: int) -> None:
+        """Take a folder for gone if the second half of its rename does not come."""
+        self._once(f"pair {cookie}", PAIR_S, lambda: self._reader.expire(cookie))
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
-
-    # -- listings (``notices.Scans``) ----------------------------------------------------------------
-
-    def whole(self) -> None:
-        """Compare the whole tree with the ledger."""
-        walk = self._walk(self._root)
-        self._scanner.ask(Scan(walk=walk, missing_below=self._root, whole=True, may_predate=True))
-
-    def discover(self, folder: bytes) -> list[Event]:
-        """Watch and list a new folder, the first files at once and the rest in the background."""
-        walk = self._walk(folder)
-        step = walk.step(self._settings.inline_files)
-        looks, faults = look_at_all([path for path, _ in step.files])
-        scan = Scan(walk=walk)
-        if not walk.done:
-            self._scanner.ask(scan)
-        return self._chunk(Chunk(scan=scan, looks=looks, faults=[*step.faults, *faults]))
-
-    def moved(self, old: bytes, new: bytes) -> list[Event]:
-        """Tell of a renamed folder; its files follow in the background.
-
-        The old path is walked, too: there may be another folder by now, and its watch may have been
-        taken for the renamed one's.
-        """
-        self._scanner.ask(Scan(walk=self._walk(new, old), missing_below=old, moved=(old, new)))
-        try:
-            return [self._describe.folder_moved(old, new, os.lstat(new))]
-        except FileNotFoundError:
-            return []
-
-    def left(self, folder: bytes) -> None:
-        """Tell in the background of the files of a folder that has left."""
-        self._scanner.ask(Scan(walk=self._walk(folder), missing_below=folder))
-
-    def wait_for_pair(self, cookie: int) -> None:
-        """Take a folder for gone if the second half of its rename does not come."""
-        self._once(f"pair {cookie}", PAIR_S, lambda: self._reader.expire(cookie))
-
-    def _walk(self, *folders: bytes) -> Walk:
-        return Walk(folders, self._watches.add, self._ignore, self._refusal)
-
-    def _chunk(self, chunk: Chunk) -> list[Event]:
-        for fault in chunk.faults:
-            self._fault(fault)
-        events = [event for seen in chunk.looks if (event := self._found(seen, chunk.scan))]
-        if chunk.gone:
-            self._folder.stat()  # An unmounted disk is no deletion of its files.
-            events += [event for path in chunk.gone if (event := self._missing(path))]
-        if chunk.last and chunk.scan.whole:
-            self._folder.listed()
-            self._ready.set()
-        return events
-
-    def _found(self, seen: Look, scan: Scan) -> Event | None:
-        if seen.stat is None or seen.writers is Writers.SOME:
-            return None
-        if (
-            seen.writers is Writers.UNKNOWN
-            and 0 <= time.time() - seen.stat.st_ctime < self._settings.settle_s
-        ):
-            self._unsettled[seen.path] = None
-            return None
-        try:
-            now = stat_of(seen.path)
-        except OSError as error:
-            self._fault(Fault(seen.path, error.errno or 0, error.strerror or str(error)))
-            return None
-        if now is None or now.st_ctime_ns != seen.stat.st_ctime_ns:
-            return None  # Changed since: the notice of that is on its way.
-        if scan.moved is not None and seen.path.startswith(scan.moved[1] + b"/"):
-            old, new = scan.moved
-            return self._compare.moved_with_folder(seen.path, now, old + seen.path[len(new) :])
-        return self._compare.found(seen.path, now, may_predate=scan.may_predate)
-
-    def _missing(self, path: bytes) -> Event | None:
-        try:
-            present = stat_of(path) is not None
-        except OSError:
-            return None  # It cannot be asked, so it is not known to be gone.
-        return None if present else self._compare.gone(path, "missing")
 
     # -- what goes wrong -----------------------------------------------------------------------------
 
@@ -317,16 +248,6 @@ class Watching:
     def _fault(self, fault: Fault) -> None:
         starting = not self._ready.is_set()
         tell(self._settings.name, self._dead_letter, fault, watched=len(self._watches), starting=starting)
-
-    def _refusal(self, folder: bytes) -> str:
-        device = os.lstat(folder).st_dev
-        if device not in self._devices:
-            kind = self._filesystems.type_at(folder)
-            foreign = self._filesystems.is_foreign(kind)
-            self._devices[device] = (
-                f"it is on {kind}, where others' writes raise no notice" if foreign else ""
-            )
-        return self._devices[device]
 
     def _is_ignored_path(self, path: bytes) -> bool:
         parts = path[len(self._root.rstrip(b"/")) + 1 :].split(b"/")
