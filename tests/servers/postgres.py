@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import pwd
 import shutil
 import subprocess
+import tempfile
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
@@ -39,19 +42,19 @@ class Postgres(Server):
     def prepare(self) -> None:
         """Make the cluster."""
         self.port = free_port()
-        self.data = self.folder / "data"
         self._user = _unprivileged()
+        # Not in the given folder: pytest closes its own to other users again and again.
+        self.home = Path(tempfile.mkdtemp(prefix="penstock-postgres-"))
+        atexit.register(shutil.rmtree, self.home, ignore_errors=True)
+        self.data = self.home / "data"
         if self._user:
-            shutil.chown(self.folder, self._user)
-            for parent in self.folder.parents:  # its way to the folder
-                if parent.stat().st_uid == os.geteuid():
-                    parent.chmod(parent.stat().st_mode | 0o011)
+            shutil.chown(self.home, self._user)
         options = ["-A", "trust", "-U", SUPERUSER, "-E", "UTF8", "--locale", "C.UTF-8", "-N"]
         done = subprocess.run(
             self._as_user([_program("initdb"), "-D", str(self.data), *options]),
             capture_output=True,
             text=True,
-            cwd=self.folder,
+            cwd=self.home,
         )
         if done.returncode:
             raise RuntimeError(f"initdb failed:\n{done.stdout}{done.stderr}")
@@ -65,8 +68,16 @@ class Postgres(Server):
 
     def command(self) -> list[str]:
         """Return the server's command line."""
-        places = ["-D", str(self.data), "-p", str(self.port), "-k", str(self.folder), "-h", "127.0.0.1"]
+        places = ["-D", str(self.data), "-p", str(self.port), "-k", str(self.home), "-h", "127.0.0.1"]
         return self._as_user([_program("postgres"), *places])
+
+    def _signal(self, number: int) -> None:
+        """Tell every process of it: each has a process group of its own."""
+        assert self.process is not None
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        for pid in (self.process.pid, *map(int, children)):
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def _as_user(self, command: list[str]) -> list[str]:
         if not self._user:
@@ -83,7 +94,7 @@ class Postgres(Server):
     def address(self) -> PostgresSettings:
         """How it is reached over its socket, in its own database ``postgres``."""
         return PostgresSettings(
-            host=str(self.folder), port=self.port, database="postgres", user=SUPERUSER, patience_s=20.0
+            host=str(self.home), port=self.port, database="postgres", user=SUPERUSER, patience_s=20.0
         )
 
     def fresh(self) -> PostgresSettings:
@@ -94,8 +105,8 @@ class Postgres(Server):
         """Return how it is reached."""
         return {
             "address": f"127.0.0.1:{self.port}",
-            "socket": str(self.folder),
-            "psql": f"psql -h {self.folder} -p {self.port} -U {SUPERUSER} postgres",
+            "socket": str(self.home),
+            "psql": f"psql -h {self.home} -p {self.port} -U {SUPERUSER} postgres",
         }
 
 

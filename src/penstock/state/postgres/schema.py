@@ -27,13 +27,16 @@ def prepare(settings: PostgresSettings) -> None:
     engine = create_engine(
         "postgresql+psycopg://", creator=lambda: connect(settings, "schema"), poolclass=NullPool
     )
-    with translating(settings), engine.begin() as connection:
-        _check_version(connection, settings)
-        if schema_of(connection) == SCHEMA_VERSION:
-            return
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-        connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {settings.schema}"))
-        bring_up(connection, settings.place, metadata)
+    with translating(settings), engine.connect() as connection:
+        with connection.begin():
+            _check_version(connection, settings)
+            if schema_of(connection) == SCHEMA_VERSION:
+                return
+            # Held until the connection ends. In a transaction of its own: the next one sees what others made.
+            connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK})
+        with connection.begin():
+            connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {settings.schema}"))
+            bring_up(connection, settings.place, metadata)
 
 
 def _check_version(connection: Connection, settings: PostgresSettings) -> None:

@@ -74,8 +74,6 @@ def translating(settings: PostgresSettings) -> Iterator[None]:
 
 
 _BY_CLASS: dict[str, tuple[type[Unavailable], str, float]] = {
-    "28": (Unavailable, "does not let us in; check user, password and pg_hba.conf", 5.0),
-    "3D": (Unavailable, "does not exist; its operator makes it with createdb", 5.0),
     "25006": (Unavailable, "takes no writes (a standby?)", AGAIN_S),
     "40": (Unavailable, "had a collision with another transaction", AT_ONCE_S),
     "42501": (Unavailable, "does not let us do this; the user must own the schema", 5.0),
@@ -88,6 +86,9 @@ _BY_CLASS: dict[str, tuple[type[Unavailable], str, float]] = {
 }
 """SQLSTATE, or its beginning, to what we say; the longest that fits."""
 
+_PASSING = ("starting up", "shutting down", "recovery", "terminating", "too many", "remaining connection")
+"""Refusals of a connection (which have no SQLSTATE) that pass by themselves."""
+
 
 def translated(error: Exception, place: str) -> PenstockError:
     """Return our error for one of psycopg's."""
@@ -97,6 +98,8 @@ def translated(error: Exception, place: str) -> PenstockError:
         if state[:length] in _BY_CLASS:
             kind, words, again_s = _BY_CLASS[state[:length]]
             return kind(f"{place} {words}: {text}. Nothing is lost; it goes on by itself", again_s)
+    if "FATAL:" in text and not any(words in text for words in _PASSING):
+        return Unavailable(f"{place} does not let us in; its operator has to put that right: {text}", 5.0)
     if isinstance(error, OperationalError | psycopg.InterfaceError) and not state:
         return ConnectionLost(
             f"{place} cannot be reached: {text}. Nothing is lost; it goes on by itself", AGAIN_S
