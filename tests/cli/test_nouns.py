@@ -225,6 +225,57 @@ def test_a_dead_letter_is_replayed_with_an_edited_event(
     assert "nothing was changed, so nothing was replayed" in said.err
 
 
+LETTERS = [
+    {
+        "id": c * 24,
+        "state": "open",
+        "kind": "step",
+        "subject": f"/d/{c}",
+        "reason": "r",
+        "run": "",
+        "at": None,
+    }
+    for c in "abc"
+]
+
+
+def test_dead_letters_are_replayed_in_bulk_and_one_that_cannot_be_stops_no_other(
+    penstock: Command, api: FakeApi
+) -> None:
+    api.set("GET /dead-letters", {"dead_letters": LETTERS, "next": None})
+    for letter in LETTERS:
+        api.set(f"POST /dead-letters/{letter['id']}/replay", {"run": "f" * 24, "events": []})
+    problem = {"type": "urn:penstock:problem:conflict", "status": 409, "detail": "it has not ended"}
+    api.set(f"POST /dead-letters/{'b' * 24}/replay", (409, problem))
+    said = penstock("dead-letters", "replay", "--subject", "d/*", "--dry-run")
+    assert "3 dead letters would be replayed" in said.out
+    assert api.asked[-1][0] == "GET /dead-letters?state=open&subject=d%2F%2A&limit=1000"
+    said = penstock("dead-letters", "replay", "--all")
+    assert said.code == 1
+    assert "2 dead letters are replayed, 1 could not be" in said.out
+    assert "dead letter bbbbbbbbbb stays open: it has not ended" in said.err
+
+
+def test_dead_letters_are_dropped_by_reason_but_never_without_a_choice(
+    penstock: Command, api: FakeApi
+) -> None:
+    api.set("GET /dead-letters", {"dead_letters": LETTERS[:1], "next": None})
+    api.set(f"DELETE /dead-letters/{'a' * 24}", {"id": "a" * 24})
+    assert "is dropped  /d/a" in penstock("dead-letters", "drop", "--reason", "r", "--kind", "step").out
+    assert api.asked[-1][0] == f"DELETE /dead-letters/{'a' * 24}"
+    for words in ((), ("aaa", "--all")):
+        said = penstock("dead-letters", "drop", *words)
+        assert (said.code, "name dead letters, or choose them" in said.err) == (3, True)
+
+
+def test_lists_that_are_cut_say_so(penstock: Command, api: FakeApi) -> None:
+    api.set("GET /dead-letters", {"dead_letters": LETTERS, "next": None})
+    said = penstock("dead-letters", "--limit", "2")
+    assert len(said.out.splitlines()) == 1 + 2
+    assert "there are more: --limit 20" in said.err
+    assert penstock("dead-letters", "--limit", "3").err == ""
+
+
 def test_logs_are_given_as_they_are_to_a_pipe(penstock: Command, api: FakeApi) -> None:
     api.set("GET /runs", {"runs": [RUN], "next": None})
     api.set(f"GET /runs/{RUN['id']}/logs", b"\x1b[1mbold\x1b[0m\n")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import sys
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import click
 import rich_click
 
 from penstock.cli import wording
@@ -20,6 +22,7 @@ from penstock.cli.params import JSON as JSON_OBJECT
 from penstock.cli.params import MOMENT
 from penstock.cli.screen import Column, card, lines, note, say, show, state
 from penstock.cli.session import Session, any_path, as_json, dry_run, session
+from penstock.client.client import located
 from penstock.core.errors import Invalid, NotFound
 from penstock.core.event import rfc3339, subject_of
 
@@ -53,7 +56,7 @@ def _filter(kind: str | None, path: str | None, expression: str | None) -> str |
         whole = kind if "." in kind and not kind.startswith(_OURS) else f"penstock.{kind}"
         parts.append({"prefix": {"type": whole}})
     if path is not None:
-        parts.append({"exact": {"subject": subject_of(bytes(Path(path).absolute()))}})
+        parts.append({"exact": {"subject": subject_of(os.fsencode(located(path)))}})
     if expression is not None:
         try:
             parts.append(json.loads(expression) if expression.lstrip()[:1] in "{[" else {"sql": expression})
@@ -74,7 +77,7 @@ def events() -> None:
 @_filtering
 @rich_click.option("--since", type=MOMENT, metavar="WHEN", help="From then on: 10min, 2h, or a time.")
 @rich_click.option("--until", type=MOMENT, metavar="WHEN", help="Before then.")
-@rich_click.option("--limit", type=int, default=20, show_default=True, help="Most events.")
+@rich_click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Most events.")
 @as_json
 @session
 def list_(
@@ -89,9 +92,9 @@ def list_(
 ) -> None:
     """List events, newest first."""
     found = the.client.events(
-        limit, since=_time(since), until=_time(until), filter=_filter(kind, path, expression)
+        limit + 1, since=_time(since), until=_time(until), filter=_filter(kind, path, expression)
     )
-    show(found, COLUMNS, "there are no such events", as_json=as_json)
+    show(found, COLUMNS, "there are no such events", as_json=as_json, limit=limit)
 
 
 def _time(posix_ns: int | None) -> str | None:

@@ -10,6 +10,15 @@ import click
 import rich_click
 
 from penstock.cli import wording
+from penstock.cli.letter_choice import (
+    DROP,
+    REPLAY,
+    Action,
+    absolute,
+    choosing,
+    chosen_letters,
+    each_letter,
+)
 from penstock.cli.lookup import letter_id
 from penstock.cli.nouns import Noun
 from penstock.cli.screen import Column, card, lines, note, say, show, state
@@ -36,14 +45,15 @@ def letters() -> None:
 
 
 @letters.command("list")
-@rich_click.option("--all", "everything", is_flag=True, help="Also those that were replayed or dropped.")
+@choosing
+@rich_click.option("--all", "everything", is_flag=True, help="Also those that are closed.")
 @rich_click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Most letters.")
 @as_json
 @session
-def list_(the: Session, everything: bool, limit: int, as_json: bool) -> None:
+def list_(the: Session, everything: bool, limit: int, as_json: bool, **choice: str | None) -> None:
     """List dead letters, newest first."""
-    found = the.client.dead_letters(limit, state="" if everything else "open")
-    show(found, COLUMNS, "there are no dead letters", as_json=as_json)
+    found = the.client.dead_letters(limit + 1, state="" if everything else "open", **absolute(choice))
+    show(found, COLUMNS, "there are no such dead letters", as_json=as_json, limit=limit)
 
 
 @letters.command("show")
@@ -76,7 +86,9 @@ def show_(the: Session, id_: str, as_json: bool) -> None:
 
 
 @letters.command("replay")
-@rich_click.argument("id_", metavar="ID")
+@rich_click.argument("ids", metavar="[ID...]", nargs=-1)
+@choosing
+@rich_click.option("--all", "everything", is_flag=True, help="Every open one.")
 @rich_click.option("--edit", is_flag=True, help="Change its event in your editor ($EDITOR) first.")
 @rich_click.option(
     "--event", "file", type=any_path, metavar="FILE", help="Use the event in this file instead."
@@ -84,33 +96,38 @@ def show_(the: Session, id_: str, as_json: bool) -> None:
 @dry_run
 @as_json
 @session
-def replay(the: Session, id_: str, edit: bool, file: Path | None, dry_run: bool, as_json: bool) -> None:
-    """Try again what a dead letter holds: its run goes on at what failed."""
-    full = letter_id(the.client, id_)
+def replay(
+    the: Session,
+    ids: tuple[str, ...],
+    everything: bool,
+    edit: bool,
+    file: Path | None,
+    dry_run: bool,
+    as_json: bool,
+    **choice: str | None,
+) -> int:
+    """Try again what dead letters hold: their runs go on at what failed.
+
+    Name them, or choose among the open ones by `--all`, `--subject`, `--kind` and `--reason`.
+    """
+    chosen = chosen_letters(the, ids, choice, everything=everything)
+    if not edit and file is None:
+        return each_letter(the, chosen, REPLAY, dry_run=dry_run, as_json=as_json)
+    if len(chosen) != 1:
+        raise Invalid(f"an event is for one dead letter, and {len(chosen)} are chosen; name one")
+    full = chosen[0]["id"]
     event = _given(the, full, edit=edit, file=file)
+    replaying = Action("replayed", lambda client, id_: client.replay_letter(id_, event))
+    code = each_letter(the, chosen, replaying, dry_run=dry_run, as_json=as_json)
     if dry_run:
-        say(f"dead letter {wording.short(full)} would be replayed")
-        if event is not None:
-            lines([event])
-        return
-    again = the.client.replay_letter(full, event)
-    if as_json:
-        lines([{"id": full, **again}])
-        return
-    run = again["run"]
-    say(
-        f"dead letter {wording.short(full)} is replayed"
-        + (f": run {wording.short(run)} begins" if run else "")
-    )
-    if run:
-        note(f"look: {the.command(f'runs show {wording.short(run)}')}")
+        lines([event])
+    return code
 
 
-def _given(the: Session, letter: str, *, edit: bool, file: Path | None) -> JSON | None:
+def _given(the: Session, letter: str, *, edit: bool, file: Path | None) -> JSON:
     if file is not None:
         return _event(file.read_text(encoding="utf-8"), str(file))
-    if not edit:
-        return None
+    assert edit
     found = the.client.dead_letter(letter)
     before = json.dumps(found["event"], indent=2, ensure_ascii=False) if found["event"] else found["text"]
     after = click.edit(before, extension=".json")
@@ -130,17 +147,23 @@ def _event(text: str, place: str) -> JSON:
 
 
 @letters.command("drop")
-@rich_click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@rich_click.argument("ids", metavar="[ID...]", nargs=-1)
+@choosing
+@rich_click.option("--all", "everything", is_flag=True, help="Every open one.")
 @dry_run
 @as_json
 @session
-def drop(the: Session, ids: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
-    """Close dead letters without another try; they stay to be seen with `list --all`."""
-    chosen = [letter_id(the.client, each) for each in ids]
-    for full in chosen:
-        if not dry_run:
-            the.client.drop_letter(full)
-        if as_json:
-            lines([{"id": full}])
-        else:
-            say(f"dead letter {wording.short(full)} {'would be' if dry_run else 'is'} dropped")
+def drop(
+    the: Session,
+    ids: tuple[str, ...],
+    everything: bool,
+    dry_run: bool,
+    as_json: bool,
+    **choice: str | None,
+) -> int:
+    """Close dead letters without another try; they stay to be seen with `list --all`.
+
+    Name them, or choose among the open ones by `--all`, `--subject`, `--kind` and `--reason`.
+    """
+    chosen = chosen_letters(the, ids, choice, everything=everything)
+    return each_letter(the, chosen, DROP, dry_run=dry_run, as_json=as_json)

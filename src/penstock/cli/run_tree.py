@@ -32,6 +32,7 @@ def tell(whole: JSON) -> None:
             ("started", wording.moment(run["started"])),
             ("took", wording.span(run["started"], run["ended"])),
             ("by", _why(whole, event)),
+            ("cause", f"the work of run {whole['cause']}" if whole.get("cause") else ""),
             ("error", Text(run["error"], style="red")),
         ]
     )

@@ -17,6 +17,7 @@ from penstock.cli.params import JSON
 from penstock.cli.run_tree import tell
 from penstock.cli.screen import Column, lines, note, say, show, state
 from penstock.cli.session import Session, as_json, dry_run, existing_file, session
+from penstock.client.client import located
 from penstock.core.errors import Failed
 
 PHASES = ("waiting", "running", "succeeded", "failed", "cancelled")
@@ -54,10 +55,8 @@ def list_(
         plain, at, version = workflow.partition("@")
         known = (each["name"] for each in the.client.workflows())
         workflow = one("workflow", plain, known, "penstock functions") + at + version
-    found = the.client.runs(
-        limit, state=phase, workflow=workflow, path=str(Path(path).absolute()) if path else None
-    )
-    show(found, COLUMNS, "there are no such runs", as_json=as_json)
+    found = the.client.runs(limit + 1, state=phase, workflow=workflow, path=located(path) if path else None)
+    show(found, COLUMNS, "there are no such runs", as_json=as_json, limit=limit)
 
 
 @runs.command("show")

@@ -73,12 +73,25 @@ def table(rows: Sequence[Row], columns: Sequence[Column], empty: str) -> None:
     _print(made)
 
 
-def show(rows: Sequence[Row], columns: Sequence[Column], empty: str, *, as_json: bool) -> None:
-    """Print rows for programs or for people."""
+def show(
+    rows: Sequence[Row], columns: Sequence[Column], empty: str, *, as_json: bool, limit: int = 0
+) -> None:
+    """Print rows for programs or for people.
+
+    Args:
+        rows: With a ``limit`` one more, if there are more; it is not printed.
+        columns: Of the table.
+        empty: Told if there are no rows.
+        as_json: Whether for programs.
+        limit: Most rows; 0 prints all.
+    """
+    shown = rows[:limit] if limit else rows
     if as_json:
-        lines(rows)
+        lines(shown)
     else:
-        table(rows, columns, empty)
+        table(shown, columns, empty)
+    if len(shown) < len(rows):
+        note(f"there are more: --limit {10 * limit}")
 
 
 def say(*parts: Cell) -> None:

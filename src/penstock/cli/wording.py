@@ -34,6 +34,7 @@ STATES: dict[str, tuple[str, str]] = {
     "skipped": ("↷", "dim"),
     "dropped": ("■", "dim"),
     "replayed": ("↻", "green"),
+    "superseded": ("✓", "dim"),
     "duplicate": ("=", "dim"),
     "stopped": ("■", "yellow"),
     "note": ("!", "yellow"),

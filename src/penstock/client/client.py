@@ -292,7 +292,8 @@ class Client:
 
         Args:
             limit: Most letters.
-            **query: ``state``: open, replayed or dropped.
+            **query: ``state`` (open, replayed, dropped or superseded), ``kind`` (notice, event, step or
+                loop), ``subject`` (a glob), ``reason`` (a part of it).
         """
         return list(self._pages("/dead-letters", "dead_letters", "before", limit, query))
 

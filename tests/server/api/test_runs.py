@@ -126,7 +126,31 @@ def test_a_failed_run_is_a_dead_letter_and_can_be_replayed_edited_or_dropped(ser
     edited = {**letter["event"], "data": {"n": 2}}
     fresh = served.post(f"dead-letters/{run['id']}/replay", {"event": edited})
     assert served.get(f"runs/{fresh['run']}")["cause"] == run["id"]
+    moved = {**letter["event"], "subject": "/data/elsewhere.raw", "depth": 3}
+    other = served.post(f"dead-letters/{fresh['run']}/replay", {"event": moved}, 200)
+    whole = served.get(f"runs/{served.ended_run(id=other['run'])['id']}")
+    assert (whole["run"]["path"], whole["cause"], whole["depth"]) == ("/data/elsewhere.raw", fresh["run"], 3)
     assert served.ask_api("POST", f"dead-letters/{run['id']}/replay", {"event": {"id": 1}}).status == 422
+
+
+def test_dead_letters_are_chosen_by_what_they_are_about(served: Served) -> None:
+    for number in range(3):
+        served.take(id=f"choice-{number}", type="test.bad", subject=f"/choice/{number}.bad")
+        served.ended_run(event=f"choice-{number}")
+
+    def about(query: str) -> list[str]:
+        found = served.get(f"dead-letters?{query}")["dead_letters"]
+        return [each["subject"] for each in found]
+
+    newest_first = [f"/choice/{number}.bad" for number in (2, 1, 0)]
+    assert about("subject=choice/*.bad") == newest_first
+    assert about("subject=/choice/1*&kind=step&reason=CANNOT%20be%20read") == ["/choice/1.bad"]
+    assert about("subject=choice/*&kind=loop") == about("subject=choice/*&reason=other") == []
+    page = served.get("dead-letters?subject=choice/*&limit=2")
+    rest = served.get(f"dead-letters?subject=choice/*&before={page['next']}")
+    assert [each["subject"] for each in page["dead_letters"] + rest["dead_letters"]] == newest_first
+    assert rest["next"] is None
+    assert served.ask_api("GET", "dead-letters?subject=a/").status == 422
 
 
 def test_runs_are_started_rerun_and_cancelled_by_hand(served: Served, tmp_path: Path) -> None:

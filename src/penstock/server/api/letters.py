@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from penstock.core.errors import NotFound
+from penstock.core.event import path_of
+from penstock.core.filter.glob import matcher
 from penstock.core.rows import DeadLetter
 from penstock.server.api.desk import Desk
 from penstock.server.api.operation import Ask, Noun
@@ -25,12 +28,18 @@ from penstock.server.api.shapes import (
 )
 
 TEXT_BYTES_SHOWN = 64 << 10
+BLOCK = 1001
+BLOCKS_MAX = 50
+"""Letters that are read at once, and how often for one answer, where few fit."""
 
 
 class LettersQuery(Struct, kw_only=True):
-    """Which dead letters are listed; an empty state means any."""
+    """Which dead letters are listed; what is empty may be anything."""
 
-    state: Literal["", "open", "replayed", "dropped"] = ""
+    state: Literal["", "open", "replayed", "dropped", "superseded"] = ""
+    kind: Literal["", "notice", "event", "step", "loop"] = ""
+    subject: Annotated[Text, Meta(description="Glob on the path, or the subject, that it is about.")] = ""
+    reason: Annotated[Text, Meta(description="Text that is in its reason; case does not count.")] = ""
     before: Text = ""
     limit: Limit = 100
 
@@ -49,15 +58,43 @@ class LetterReplayed(Struct, kw_only=True):
 
 
 async def listed(ask: Ask) -> LetterPage:
-    """List dead letters, newest first."""
+    """List dead letters, newest first. A page may be short though there is more: then ``next`` is set."""
     query: LettersQuery = ask.query
-    rows = await ask.desk.state.dead_letters(
-        ask.desk.tenant, query.state, read_mark(query.before), query.limit + 1
-    )
-    more = len(rows) > query.limit
-    rows = rows[: query.limit]
-    following = page_mark(rows[-1].at_ns, rows[-1].id) if more else None
+    fits = _fitting(query)
+    block = BLOCK if query.kind or query.subject or query.reason else query.limit + 1
+    mark = read_mark(query.before)
+    found: list[DeadLetter] = []
+    for _ in range(BLOCKS_MAX):
+        rows = await ask.desk.state.dead_letters(ask.desk.tenant, query.state, mark, block)
+        for row in rows:
+            if len(found) == query.limit:
+                return _page(found, mark)
+            mark = row.at_ns, row.id
+            if fits(row):
+                found.append(row)
+        if len(rows) < block:
+            return _page(found, None)
+    return _page(found, mark)
+
+
+def _page(rows: list[DeadLetter], mark: tuple[int, str] | None) -> LetterPage:
+    following = page_mark(*mark) if mark is not None else None
     return LetterPage(dead_letters=[letter_summary(row) for row in rows], next=following)
+
+
+def _fitting(query: LettersQuery) -> Callable[[DeadLetter], bool]:
+    """Return whether a letter is one that was asked for."""
+    is_about = matcher(query.subject) if query.subject else None
+    reason = query.reason.casefold()
+
+    def fits(row: DeadLetter) -> bool:
+        return (
+            query.kind in ("", row.kind)
+            and reason in row.reason.casefold()
+            and (is_about is None or is_about(path_of(row.subject).decode("utf-8", "replace")))
+        )
+
+    return fits
 
 
 async def find_letter(desk: Desk, letter: str) -> DeadLetter:
@@ -81,7 +118,7 @@ async def shown(ask: Ask) -> LetterView:
 
 
 async def replay(ask: Ask) -> LetterReplayed:
-    """LetterReplay a dead letter: its run goes on from what failed, or its event is taken in again."""
+    """Replay a dead letter: its run goes on from what failed, or its event is taken in again."""
     body: LetterReplay = ask.body
     edited = {} if isinstance(body.event, UnsetType) else {"event": checked_event(body.event)}
     answer = await ask.desk.link.ask("replay-letter", id=ask.names["id"], **edited)
@@ -102,7 +139,7 @@ OPERATIONS = (
         "Show a dead letter with what it holds", shown, LetterView, below="/{id}", errors=(404,)
     ),
     _dead_letters.post(
-        "LetterReplay a dead letter, edited if need be",
+        "Replay a dead letter, edited if need be",
         replay,
         LetterReplayed,
         below="/{id}/replay",

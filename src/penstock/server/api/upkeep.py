@@ -24,7 +24,7 @@ from penstock.server.api.shapes import BackedUp, Done, Health, Replayed, Status,
 
 METRICS_MEDIA = "text/plain; version=0.0.4; charset=utf-8"
 RUN_PHASES = ("waiting", "running", "succeeded", "failed", "cancelled")
-LETTER_STATES = ("open", "replayed", "dropped")
+LETTER_STATES = ("open", "replayed", "dropped", "superseded")
 
 
 class Replay(Struct, kw_only=True, forbid_unknown_fields=True):

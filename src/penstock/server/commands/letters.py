@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from msgspec.structs import replace
 
-from penstock.core.errors import NotFound
+from penstock.core.errors import Invalid, NotFound
 from penstock.core.event import Event, decode
 from penstock.core.rows import DeadLetter, DeadLetterKind, Decision, Outcome
 from penstock.server.commands.runs import Runs
@@ -33,7 +33,7 @@ class DeadLetters:
     async def replay(self, wish: LetterWish) -> Any:
         """Try again what a dead letter holds, with its event as it was or as a person has edited it."""
         letter = self._letter(wish)
-        edited = given(wish.event)
+        edited = _edited(wish, letter)
         if letter.run and edited is None:
             again: Any = await self._runs.rerun(RunWish(wish.tenant, wish.principal, letter.run))
         elif letter.run:
@@ -74,3 +74,20 @@ class DeadLetters:
         if letter is None or letter.tenant != wish.tenant:
             raise NotFound(f"there is no dead letter {wish.id!r}; `penstock dead-letters` lists them")
         return letter
+
+
+def _edited(wish: LetterWish, letter: DeadLetter) -> Event | None:
+    """Return the event that a person gave; what it leaves out of the chain of causes is kept.
+
+    Raises:
+        Invalid: It is no event.
+    """
+    event = given(wish.event)
+    if event is None:
+        return None
+    try:
+        before = decode(letter.body)
+    except Invalid:
+        return event
+    depth = max(event.depth or 0, before.depth or 0) or None
+    return replace(event, cause=event.cause or before.cause, depth=depth)
