@@ -33,10 +33,12 @@ class Postgres(Server):
     """A cluster that lets everybody in who reaches it; a subclass has other rules.
 
     Attributes:
+        parent: Folder in which its own is made; None: where temporary ones are.
         port: On 127.0.0.1, and in the socket's name.
     """
 
     name = "postgres"
+    parent: Path | None = None
     ready = "database system is ready to accept connections"
 
     def prepare(self) -> None:
@@ -44,7 +46,7 @@ class Postgres(Server):
         self.port = free_port()
         self._user = _unprivileged()
         # Not in the given folder: pytest closes its own to other users again and again.
-        self.home = Path(tempfile.mkdtemp(prefix="penstock-postgres-"))
+        self.home = Path(tempfile.mkdtemp(prefix="penstock-postgres-", dir=self.parent))
         atexit.register(shutil.rmtree, self.home, ignore_errors=True)
         self.data = self.home / "data"
         if self._user:

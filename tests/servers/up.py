@@ -20,6 +20,7 @@ from tests.servers.server import Missing, Server
 
 SERVERS = {
     "kafka": "tests.servers.kafka:Kafka",
+    "postgres": "tests.servers.postgres:Postgres",
 }
 """Name to class; imported only when it is wanted."""
 
