@@ -118,7 +118,8 @@ def _as_moved(output: OutputRow, target: bytes, subject: str) -> OutputRow:
     """Return the output as if its input had always been where it is now, if it moved along."""
     old, new = _renamed(output.path, target)
     was, now = path_of(output.subject), path_of(subject)
-    if was.startswith(old + b"/") and now == new + was[len(old) :]:
+    moved_along = was.startswith(old + b"/") and now == new + was[len(old) :]
+    if moved_along and not os.path.lexists(was):
         return replace(output, subject=subject)
     return output
 
