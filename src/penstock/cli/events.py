@@ -32,7 +32,7 @@ COLUMNS = (
     Column("WHEN", lambda entry: wording.moment(entry["appended"])),
     Column("TYPE", lambda entry: wording.printable(str(entry["event"]["type"])).removeprefix("penstock.")),
     Column("SIZE", lambda entry: _size(entry["event"])),
-    Column("SUBJECT", lambda entry: wording.path(entry["event"].get("subject")), fold=True),
+    Column("SUBJECT", lambda entry: wording.path(entry["event"].get("subject")), middle=True),
 )
 
 

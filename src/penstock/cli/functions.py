@@ -14,7 +14,7 @@ from penstock.cli.session import Session, as_json, session
 
 JSON = dict[str, Any]
 COLUMNS = (
-    Column("NAME", lambda each: bare(each["name"])),
+    Column("NAME", lambda each: bare(each["name"]), middle=True),
     Column("VERSION", lambda each: str(each["version"])),
     Column("KIND", lambda each: each["what"]),
     Column("DEPLOYED", lambda each: wording.moment(each["deployed"])),
@@ -22,7 +22,7 @@ COLUMNS = (
 )
 STEPS = (
     Column("STEP", lambda step: step["name"]),
-    Column("FUNCTION", lambda step: bare(step["function"])),
+    Column("FUNCTION", lambda step: bare(step["function"]), middle=True),
     Column("AFTER", lambda step: ", ".join(step["after"])),
     Column("FOR EACH", lambda step: step["each"]),
     Column("WHEN", lambda step: step["when"], fold=True),

@@ -15,7 +15,7 @@ COLUMNS = (
     Column("RUN", lambda job: wording.short(job["run"])),
     Column("STEP", lambda job: job["step"] + (f"[{job['item']}]" if job["item"] >= 0 else "")),
     Column("TRY", lambda job: str(job["attempt"])),
-    Column("FUNCTION", lambda job: bare(job["function"])),
+    Column("FUNCTION", lambda job: bare(job["function"]), middle=True),
     Column("STARTED", lambda job: wording.moment(job["started"])),
     Column("TOOK", lambda job: wording.span(job["started"], job["ended"])),
     Column("ERROR", lambda job: wording.headline(job["error"]), fold=True),

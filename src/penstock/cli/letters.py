@@ -31,7 +31,7 @@ COLUMNS = (
     Column("ID", lambda letter: wording.short(letter["id"])),
     Column("KIND", lambda letter: letter["kind"]),
     Column("WHEN", lambda letter: wording.moment(letter["at"])),
-    Column("ABOUT", lambda letter: wording.path(letter["subject"]), fold=True),
+    Column("ABOUT", lambda letter: wording.path(letter["subject"]), middle=True),
     Column("REASON", lambda letter: wording.headline(letter["reason"]), fold=True),
 )
 

@@ -24,10 +24,10 @@ PHASES = ("waiting", "running", "succeeded", "failed", "cancelled")
 COLUMNS = (
     Column("STATE", lambda run: state(run["phase"])),
     Column("RUN", lambda run: wording.short(run["id"])),
-    Column("WORKFLOW", lambda run: bare(run["workflow"])),
+    Column("WORKFLOW", lambda run: bare(run["workflow"]), middle=True),
     Column("STARTED", lambda run: wording.moment(run["started"])),
     Column("TOOK", lambda run: wording.span(run["started"], run["ended"])),
-    Column("FILE", lambda run: wording.printable(run["path"]), fold=True),
+    Column("FILE", lambda run: wording.printable(run["path"]), middle=True),
     Column("ERROR", lambda run: wording.headline(run["error"]), fold=True),
 )
 

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from penstock.cli import wording
+from penstock.cli.layout import GAP, Fit, Part, table_lines
 
 PIPED_COLUMNS = 1000
 """Width where no terminal is: wide enough that nothing is wrapped or cut."""
@@ -28,12 +29,19 @@ class Column:
     Attributes:
         title: Its heading.
         cell: Makes the cell of a row.
-        fold: Whether the column may be wrapped when the terminal is narrow; else it is kept whole.
+        fold: Whether it holds sentences, which may go on in further lines where the terminal is narrow.
+        middle: Whether it holds names or paths, which may lose their middle there.
     """
 
     title: str
     cell: Callable[[Row], Cell]
     fold: bool = False
+    middle: bool = False
+
+    @property
+    def fit(self) -> Fit:
+        """What becomes of cells that are too wide."""
+        return Fit.WORDS if self.fold else Fit.MIDDLE if self.middle else Fit.WHOLE
 
 
 @cache
@@ -65,12 +73,15 @@ def table(rows: Sequence[Row], columns: Sequence[Column], empty: str) -> None:
     if not rows:
         note(empty)
         return
-    made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for column in columns:
-        made.add_column(column.title, no_wrap=not column.fold, overflow="fold" if column.fold else "ellipsis")
-    for row in rows:
-        made.add_row(*(column.cell(row) for column in columns))
-    _print(made)
+    parts = [Part(column.title, column.fit, [_text(column.cell(row)) for row in rows]) for column in columns]
+    # A pipe gets everything whole, and every column, though it be empty.
+    width = out().width if out().is_terminal else sum(part.width() + GAP for part in parts)
+    for line in table_lines(parts, width):
+        out().print(line, soft_wrap=True)
+
+
+def _text(cell: Cell) -> Text:
+    return cell if isinstance(cell, Text) else Text(cell)
 
 
 def show(

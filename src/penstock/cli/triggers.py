@@ -17,9 +17,9 @@ from penstock.core.errors import Conflict
 JSON = dict[str, Any]
 COLUMNS = (
     Column("STATE", lambda each: state("paused" if each["paused"] else "active")),
-    Column("NAME", lambda each: bare(each["name"])),
-    Column("STARTS", lambda each: bare(each["workflow"])),
-    Column("ON", lambda each: _filter(each["filter"]), fold=True),
+    Column("NAME", lambda each: bare(each["name"]), middle=True),
+    Column("STARTS", lambda each: bare(each["workflow"]), middle=True),
+    Column("ON", lambda each: _filter(each["filter"]), middle=True),
     Column("DEPLOYED", lambda each: wording.moment(each["deployed"])),
 )
 

@@ -6,6 +6,8 @@ import os
 from datetime import UTC, datetime
 from urllib.parse import unquote
 
+from rich.cells import cell_len
+
 ID_CHARS = 10
 """Shown of an id; commands take any prefix that only one has."""
 
@@ -106,6 +108,28 @@ def near(path: str) -> str:
     """Return a path as seen from here, if that is shorter."""
     seen = os.path.relpath(path)
     return seen if not seen.startswith("..") else path
+
+
+def shortened(text: str, width: int) -> str:
+    """Return a name or path that is at most ``width`` wide: its middle is left out, its end is kept.
+
+    A path is cut at slashes where that can be.
+    """
+    if cell_len(text) <= width:
+        return text
+    if width < 3:
+        return "…"[:width]
+    name = len(text) - text.rfind("/")
+    tail = text[-max(width - 1 - width // 4, name if name < width else 0) :]
+    slash = tail.find("/")
+    if 0 < slash < len(tail) - 1:
+        tail = tail[slash:]
+    head = text[: width - 1 - len(tail)]
+    if "/" in head:
+        head = head[: head.rfind("/") + 1].removeprefix("/" if head.rfind("/") == 0 else "")
+    while cell_len(f"{head}…{tail}") > width:  # characters that take two cells
+        head, tail = head[:-1], tail[1:]
+    return f"{head}…{tail}"
 
 
 def headline(text: str) -> str:
