@@ -42,7 +42,9 @@ class Needs:
         )
         parts = SimpleNamespace(
             registry=SimpleNamespace(triggers=triggers),
-            log=SimpleNamespace(folder=self.folder),
+            log=SimpleNamespace(
+                size=lambda: sum(each.stat().st_size for each in self.folder.glob("*.segment"))
+            ),
             settings=SimpleNamespace(log=SimpleNamespace(retention_bytes=self.retention_bytes)),
             state=state,
             keeper=keeper,

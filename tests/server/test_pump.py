@@ -11,9 +11,9 @@ from penstock.core import identity
 from penstock.core.event import FILE_CREATED, FILE_READ, Event, FileRecord, content_id, json_data, notice_id
 from penstock.core.rows import Decision, FileState
 from penstock.core.workflow import Trigger
+from penstock.server.embedded import build
 from penstock.server.parts import Parts
 from penstock.server.settings import Settings, places
-from penstock.server.wiring import build
 
 pytestmark = pytest.mark.anyio
 PATH = b"/pnfs/raw/a.nxs"

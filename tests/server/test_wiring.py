@@ -8,8 +8,8 @@ import pytest
 
 from penstock.core.event import Event
 from penstock.core.rows import CursorRow
+from penstock.server.embedded import build
 from penstock.server.settings import Settings, places
-from penstock.server.wiring import build
 
 pytestmark = pytest.mark.anyio
 

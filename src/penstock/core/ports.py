@@ -81,6 +81,41 @@ class Log(Protocol):
         """Return the position behind the last record."""
 
 
+class ShardLog(Log, Protocol):
+    """One partition of a log, as the shard that folds it needs it."""
+
+    @property
+    def place(self) -> str:
+        """Where it is, in words for messages."""
+
+    def size(self) -> int:
+        """Return how many bytes of it are kept; 0 where that is not ours to say."""
+
+    @property
+    def durable_end(self) -> int:
+        """Offset behind the last record that is known to be on disk."""
+
+    def read(self, start: int, end: int) -> Sequence[Record]:
+        """Return the records from offset ``start`` up to, not including, ``end``. May block.
+
+        Raises:
+            Trimmed: Retention has removed ``start``.
+        """
+
+    def record(self, offset: int) -> Record:
+        """Return one record. May block.
+
+        Raises:
+            Trimmed: Retention has removed it.
+        """
+
+    def retain(self, pinned: int | None) -> int:
+        """Remove what retention lets go, but nothing from ``pinned`` on; return the first offset left."""
+
+    def close(self) -> None:
+        """Let go."""
+
+
 class State(Protocol):
     """The memory of decisions, runs, files and definitions: one database, one writer."""
 
@@ -140,6 +175,16 @@ class State(Protocol):
 
     def files(self, storage: str, folder: bytes) -> AsyncIterator[FileState]:
         """Yield the ledger's rows below ``folder`` (present ones only), in the order of their paths."""
+
+
+class ShardState(State, Protocol):
+    """The part of the state that belongs to one shard, as its owner needs it."""
+
+    async def forget(self, *, ended_before_ns: int, offset_before: int) -> int:
+        """Remove runs ended before a time and what was seen before an offset; return how many runs went."""
+
+    def close(self) -> None:
+        """Let go; rows that were not committed are derived again from the log."""
 
 
 class Ledger(Protocol):

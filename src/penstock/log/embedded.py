@@ -278,6 +278,15 @@ class EmbeddedLog:
             self._ahead = {record.offset: record for record in chunk}
         return self._ahead[offset]
 
+    @property
+    def place(self) -> str:
+        """Where it is, in words."""
+        return f"the log in {self.folder}"
+
+    def size(self) -> int:
+        """Return how many bytes all segments have."""
+        return sum(path.stat().st_size for path in self.folder.glob("*.segment"))
+
     def end(self) -> Cursor:
         """Return the position behind the last record."""
         return Cursor((self._next,))

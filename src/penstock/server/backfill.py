@@ -1,4 +1,4 @@
-"""Runs for events of the past: what a paused trigger missed, what exists, what a person replays.
+"""Runs for events of the past: what a paused trigger missed, what a person replays.
 
 Each becomes ``run.requested`` on the log, with the event in it. A run's id is derived from trigger,
 event and generation, so what has run already is not run again.
@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from msgspec import Raw
-from msgspec.structs import replace
 
 from penstock.core import lifecycle
-from penstock.core.errors import Trimmed, Unavailable
-from penstock.core.event import Event, encode, file_record, path_of
+from penstock.core.errors import Trimmed
+from penstock.core.event import Event, encode
 from penstock.core.filter import View, compile_filter, parse
 from penstock.core.lifecycle import RunRequest
 from penstock.core.ports import Record, State
@@ -47,10 +46,9 @@ def _left(state: State, reader: str) -> tuple[int, int] | None:
 class Backfill:
     """Requests runs for chosen events."""
 
-    def __init__(self, parts: Parts, troubles: Mapping[str, str]) -> None:
-        """Read from, and request through, ``parts``; ``troubles`` names sources that do not work."""
+    def __init__(self, parts: Parts) -> None:
+        """Read from, and request through, ``parts``."""
         self._parts = parts
-        self._troubles = troubles
         self._catching_up: set[str] = set()
 
     def missed(self, trigger_id: str, since: int, until: int) -> None:
@@ -103,34 +101,11 @@ class Backfill:
             for record in records
             if record.event.source != lifecycle.SOURCE
             and wanted(View(record.event))
-            and self._offered(trigger, record.event)
+            and self.offered(trigger, record.event)
         ]
 
-    async def existing(self, trigger_id: str, principal: str) -> int:
-        """Run a trigger for every file that is there now, but its own outputs; return how many."""
-        count = 0
-        trigger = self._parts.registry.triggers[trigger_id]
-        wanted = compile_filter(parse(trigger.filter))
-        for source in self._parts.sources:
-            if source.name in self._troubles:
-                raise Unavailable(f"storage {source.name!r} cannot be listed: {self._troubles[source.name]}")
-            async for events in source.listing():
-                for found in events:
-                    event = self._with_cause(found)
-                    if wanted(View(event)) and self._offered(trigger, event):
-                        self.request(trigger, event, principal)
-                        count += 1
-        return count
-
-    def _with_cause(self, event: Event) -> Event:
-        """Return a listed file's event with the run that published the file, if nobody wrote to it since."""
-        output = self._parts.state.output(path_of(event.subject or ""))
-        record = file_record(event)
-        if output is None or record.inode != output.inode or (record.mtime_ns or 0) > output.published_ns:
-            return event
-        return replace(event, cause=output.run, depth=output.depth)
-
-    def _offered(self, trigger: Trigger, event: Event) -> bool:
+    def offered(self, trigger: Trigger, event: Event) -> bool:
+        """Whether the trigger would start on an event that it matches."""
         return self._parts.triggers.offered(trigger, event).outcome is Outcome.MATCHED
 
     def request(self, trigger: Trigger, event: Event, principal: str, generation: int = 0) -> None:

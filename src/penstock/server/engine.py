@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from penstock.core.errors import Refused, Unavailable
 from penstock.core.event import Event
 from penstock.core.ports import Source
+from penstock.server.existing import Existing
 from penstock.server.housekeeping import tidy
-from penstock.server.life import Life
-from penstock.server.parts import Parts
 from penstock.server.shard import Shard
+from penstock.server.shared import Shared
 
 logger = logging.getLogger("penstock.engine")
 
@@ -24,19 +24,23 @@ class Engine:
     """One installation's engine.
 
     Args:
-        parts: Everything that was built, see ``server.wiring``.
-        life: Of the process.
+        shared: Workers, queue and so on.
+        shard: Folds the log.
+        sources: Feed it.
     """
 
-    def __init__(self, parts: Parts, life: Life) -> None:
-        self.parts = parts
-        self.life = life
-        self.shard = Shard(parts, life)
+    def __init__(self, shared: Shared, shard: Shard, sources: Sequence[Source]) -> None:
+        self.parts = shard.parts
+        self.life = shared.life
+        self.shard = shard
+        self.sources = sources
+        self._shared = shared
+        self.existing = Existing(shard, sources, shared.life.troubles)
 
     async def start(self) -> None:
         """Recover, then let sources run."""
         await self.shard.start()
-        for source in self.parts.sources:
+        for source in self.sources:
             self.life.spawn(f"source {source.name}", self._run_source(source))
         await self._sources_ready()
         self.life.started.set()
@@ -44,7 +48,7 @@ class Engine:
 
     async def _sources_ready(self) -> None:
         """Wait until every source that can work is watching, and what it found quietly is on disk."""
-        waits = {source.name: asyncio.ensure_future(source.ready()) for source in self.parts.sources}
+        waits = {source.name: asyncio.ensure_future(source.ready()) for source in self.sources}
         stopped = asyncio.ensure_future(self.life.stopping.wait())
         for name, wait in waits.items():
             trouble = asyncio.ensure_future(self.life.in_trouble(name))
@@ -88,11 +92,9 @@ class Engine:
     async def stop(self) -> None:
         """End sources, then everything; what is under way is taken up again at the next start."""
         self.life.stopping.set()
-        for source in self.parts.sources:
+        for source in self.sources:
             await source.close()
         await self.life.close()
         await self.shard.quiet()
-        for system in self.parts.batch.values():
-            await system.close()
-        await self.parts.runtime.close()
+        await self._shared.close()
         await self.shard.finish()

@@ -43,7 +43,7 @@ async def tidy(parts: Parts) -> None:
 def pinned(parts: Parts) -> int | None:
     """Return the oldest offset that somebody still needs, None if nobody needs any."""
     needed = [trigger.since for trigger in parts.registry.triggers.values() if trigger.paused]
-    size = sum(path.stat().st_size for path in parts.log.folder.glob("*.segment"))
+    size = parts.log.size()
     if needed and size > PINNED_SHARE * parts.settings.log.retention_bytes:
         logger.warning(
             "a paused trigger needs the log from record %d on, but the log fills more than half of its "

@@ -1,19 +1,24 @@
-"""Everything that an engine consists of, built by ``server.wiring``."""
+"""Everything that a shard consists of, built by ``server.wiring``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
-from penstock.core.ports import BatchSystem, Runtime, Source
-from penstock.log.embedded import EmbeddedLog
+from msgspec.structs import replace
+
+from penstock.core.policy import LOCAL_TENANT
+from penstock.core.ports import BatchSystem, Runtime, ShardLog, ShardState
+from penstock.core.rows import DeadLetter
 from penstock.routing.triggers import Triggers
 from penstock.server.checkpoint import Checkpoint
+from penstock.server.jobs import Jobs
+from penstock.server.ledger import PendingLedger
 from penstock.server.letters import Letters
 from penstock.server.outbox import Outbox
 from penstock.server.pump import Pump
 from penstock.server.settings import Places, Settings
-from penstock.state.embedded import EmbeddedState
 from penstock.storage.publish import Publisher
 from penstock.workflows.dispatcher import Dispatcher
 from penstock.workflows.keeper import Keeper
@@ -27,8 +32,11 @@ class Parts:
 
     settings: Settings
     places: Places
-    log: EmbeddedLog
-    state: EmbeddedState
+    folder: Path
+    partition: int
+    log: ShardLog
+    state: ShardState
+    ledger: PendingLedger
     outbox: Outbox
     letters: Letters
     registry: Registry
@@ -37,8 +45,13 @@ class Parts:
     publisher: Publisher
     runtime: Runtime
     batch: Mapping[str, BatchSystem]
+    jobs: Jobs
     dispatcher: Dispatcher
     keeper: Keeper
     checkpoint: Checkpoint
     pump: Pump
-    sources: tuple[Source, ...]
+
+    def dead_letter(self, letter: DeadLetter) -> None:
+        """Keep a letter, soon."""
+        self.letters.put(replace(letter, tenant=LOCAL_TENANT))
+        self.checkpoint.touch()

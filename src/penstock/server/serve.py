@@ -18,8 +18,8 @@ from penstock.core.errors import PenstockError
 from penstock.functions import cgroup
 from penstock.server.channel import Channel
 from penstock.server.commands import Commands
+from penstock.server.embedded import build
 from penstock.server.settings import Places, Settings
-from penstock.server.wiring import build
 
 logger = logging.getLogger("penstock")
 API_AGAIN_S = 1.0

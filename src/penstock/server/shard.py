@@ -36,7 +36,7 @@ class Shard:
     def __init__(self, parts: Parts, life: Life) -> None:
         self.parts = parts
         self._life = life
-        self.backfill = Backfill(parts, life.troubles)
+        self.backfill = Backfill(parts)
 
     async def start(self) -> None:
         """Recover, then follow the log."""
@@ -64,7 +64,7 @@ class Shard:
         pump.folded = row.offset if row is not None else 0
         if pump.folded > log.end().offsets[0]:
             raise Broken(
-                f"state has worked on {pump.folded} records, but the log in {log.folder} holds only "
+                f"state has worked on {pump.folded} records, but {log.place} holds only "
                 f"{log.end().offsets[0]}: it was damaged, or restored without its state. Restore both from "
                 "one backup; what was cut off from a damaged log stands beside it in files named *.cut-*"
             )
@@ -97,7 +97,7 @@ class Shard:
 
     async def _sweep_jobs(self) -> None:
         wanted = {*self.parts.dispatcher.in_flight, *(each.key for each in self.parts.publisher.unfinished())}
-        folder = self.parts.places.state / "jobs"
+        folder = self.parts.folder / "jobs"
         await asyncio.get_running_loop().run_in_executor(None, sweep_jobs, folder, wanted)
 
     async def _finish_publications(self) -> frozenset[tuple[str, str, int, int]]:

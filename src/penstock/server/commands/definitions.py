@@ -14,9 +14,9 @@ from penstock.core.function import Function
 from penstock.core.lifecycle import Deployed, TriggerChange
 from penstock.core.rows import DefinitionKind
 from penstock.core.workflow import Trigger, Workflow
-from penstock.server.backfill import Backfill
 from penstock.server.commands.recorder import Recorder
 from penstock.server.commands.wishes import DeployWish, TriggerWish
+from penstock.server.existing import Existing
 from penstock.server.parts import Parts
 from penstock.workflows.deployment import Deployment, pin
 
@@ -27,13 +27,13 @@ class Definitions:
     Args:
         parts: Of the engine.
         recorder: Puts wishes on the log.
-        backfill: Runs triggers for what exists.
+        existing: Runs triggers for what exists.
     """
 
-    def __init__(self, parts: Parts, recorder: Recorder, backfill: Backfill) -> None:
+    def __init__(self, parts: Parts, recorder: Recorder, existing: Existing) -> None:
         self._parts = parts
         self._recorder = recorder
-        self._backfill = backfill
+        self._existing = existing
 
     async def deploy(self, wish: DeployWish) -> Any:
         """Deploy definitions; what has not changed keeps its version."""
@@ -58,9 +58,7 @@ class Definitions:
         )
         await self._recorder.record(lifecycle.DEPLOYED, deployed, Path(wish.deployment.file).name)
         if wish.existing:
-            report["existing"] = sum(
-                [await self._backfill.existing(t.id, wish.principal) for t in fresh.triggers]
-            )
+            report["existing"] = sum([await self._existing.run(t.id, wish.principal) for t in fresh.triggers])
             await self._parts.checkpoint.durable()
         return report
 

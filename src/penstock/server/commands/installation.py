@@ -7,13 +7,15 @@ from pathlib import Path
 from time import time_ns
 from typing import Any
 
-from penstock.core.errors import Conflict
+from penstock.core.errors import Conflict, Refused
 from penstock.functions.pool import Pool
+from penstock.log.embedded import EmbeddedLog
 from penstock.server.backfill import BATCH
 from penstock.server.commands.definitions import Definitions
 from penstock.server.commands.wishes import BackupWish, LogWish, ReplayWish, Who
 from penstock.server.engine import Engine
 from penstock.server.jobs import job_log
+from penstock.state.embedded import EmbeddedState
 
 SHOWN_MAX = 1000
 """Events of a replay that are named in the answer."""
@@ -66,10 +68,15 @@ class Whole:
 
     async def backup(self, wish: BackupWish) -> Any:
         """Copy state, then log: a restored log knows at least what the state knows."""
+        log, state = self._parts.log, self._parts.state
+        if not isinstance(log, EmbeddedLog) or not isinstance(state, EmbeddedState):
+            raise Refused(
+                "log and state are a broker's and a database's here: back them up by their own means"
+            )
         target = _new_folder(wish.folder)
         await self._parts.checkpoint.durable()
-        await self._parts.state.backup(target / "state.db")
-        end = await self._parts.log.backup(target / "log" / "0")
+        await state.backup(target / "state.db")
+        end = await log.backup(target / "log" / "0")
         return {"folder": str(target), "records": end}
 
     async def status(self, _who: Who) -> Any:

@@ -35,12 +35,12 @@ class Commands:
     def __init__(self, engine: Engine) -> None:
         recorder = Recorder(engine.parts)
         self._ingest = Ingest(engine.parts)
-        definitions = Definitions(engine.parts, recorder, engine.shard.backfill)
+        definitions = Definitions(engine.parts, recorder, engine.existing)
         runs = Runs(engine.parts, recorder)
         letters = DeadLetters(engine.parts, runs, self._ingest)
         whole = Whole(engine, definitions)
         self._started = engine.life.started
-        self._sources = {source.name: source for source in engine.parts.sources}
+        self._sources = {source.name: source for source in engine.sources}
         self._handlers: dict[str, tuple[type[wishes.Who], Handler]] = {
             "ingest": (wishes.IngestWish, self._take_in),
             "receive": (wishes.ReceiveWish, self._receive),

@@ -1,0 +1,77 @@
+"""An embedded installation: one process, one partition, log and state in files of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from penstock.core.ports import Source, SourceContext
+from penstock.log.embedded import EmbeddedLog
+from penstock.server.engine import Engine
+from penstock.server.housekeeping import pinned, tidy
+from penstock.server.kinds import open_sources
+from penstock.server.life import Life
+from penstock.server.parts import Parts
+from penstock.server.pump import STORAGES
+from penstock.server.settings import Places, Settings, StorageSettings
+from penstock.server.shard import Shard
+from penstock.server.shared import share
+from penstock.server.wiring import build_shard
+from penstock.sources.folder import FolderSettings, FolderSource
+from penstock.state.embedded import EmbeddedState
+from penstock.storage.publish import PRIVATE
+
+
+def build(settings: Settings, places: Places, synced: Callable[[int], None], cgroup: str = "") -> Engine:
+    """Return an engine, ready to ``start``. Call it in the running event loop.
+
+    Args:
+        settings: What the operator wants.
+        places: Where things are kept.
+        synced: Called with the end of the durable log whenever it rises.
+        cgroup: Folder in which workers get control groups; empty for none.
+    """
+    life = Life()
+    shared = share(settings, places, places.state, life, cgroup)
+    shard: Shard
+
+    def needed() -> int | None:
+        life.spawn("housekeeping", tidy(shard.parts))
+        return pinned(shard.parts)
+
+    log = EmbeddedLog(places.state / "log" / "0", settings.log, synced, needed)
+    state = EmbeddedState(places.state / "state.db")
+    numbered = frozenset(f"{STORAGES}{storage.name}" for storage in settings.storages)
+    shard = build_shard(shared, log, state, numbered=numbered)
+    return Engine(shared, shard, feeding(shard.parts, settings, life))
+
+
+def feeding(parts: Parts, settings: Settings, life: Life) -> tuple[Source, ...]:
+    """Return the sources that the settings name; one that cannot work is told among the troubles."""
+    watched = tuple(watch(storage, parts) for storage in settings.storages)
+    context = partial(_context, parts)
+    return watched + open_sources(settings.sources, context, life.troubles)
+
+
+def watch(storage: StorageSettings, parts: Parts) -> FolderSource:
+    """Return the source that watches a storage's folder."""
+    default = FolderSettings(folder=storage.folder)
+    settings = FolderSettings(
+        folder=storage.folder,
+        name=storage.name,
+        ignore=(*default.ignore, PRIVATE, *storage.ignore),
+        existing=storage.existing,
+        accept_filesystems=storage.accept_filesystems,
+    )
+    return FolderSource(
+        settings,
+        parts.ledger,
+        parts.dead_letter,
+        parts.publisher.published,
+        moved=parts.publisher.moved,
+        begun=partial(parts.publisher.watched, storage.name),
+    )
+
+
+def _context(parts: Parts, name: str) -> SourceContext:
+    return SourceContext(name=name, ledger=parts.ledger, dead_letter=parts.dead_letter)
