@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from penstock.core.rows import CursorRow
-from penstock.server.housekeeping import pinned
+from penstock.core.rows import CursorRow, OutputRow
+from penstock.server import housekeeping
+from penstock.server.housekeeping import forget_outputs, pinned
 from penstock.server.parts import Parts
+from penstock.state.embedded import EmbeddedState
+from penstock.storage.publish import Publisher
 from penstock.testing.state import MemoryState
 
 
@@ -69,3 +73,57 @@ def test_a_paused_trigger_pins_up_to_half_of_the_room_and_waiting_runs_always(tm
     assert needs.pinned() == 7
     (tmp_path / "1.segment").write_bytes(b"x")
     assert needs.pinned() == 50
+
+
+def published(path: Path, run: str = "forgotten") -> OutputRow:
+    return OutputRow(
+        path=os.fsencode(path),
+        tenant="t",
+        run=run,
+        subject="s",
+        workflow="w",
+        offset=1,
+        depth=1,
+        inode=1,
+        published_ns=1,
+    )
+
+
+@pytest.mark.anyio
+async def test_who_published_what_is_forgotten_once_it_is_gone(tmp_path: Path) -> None:
+    root = tmp_path / "files"
+    root.mkdir()
+    (root / "there").touch()
+    state = EmbeddedState(tmp_path / "state.db")
+    state.put(*(published(root / f"gone-{number}") for number in range(700)))
+    state.put(published(root / "there"), published(tmp_path / "in no storage"))
+    await state.commit()
+    publisher = Publisher({"local": os.fsencode(root)}, state, state.commit)
+    await forget_outputs(state, publisher.gone, 100)
+    kept = [os.fsencode(root / "there"), os.fsencode(tmp_path / "in no storage")]
+    assert [row.path for row in state.select(OutputRow)] == sorted(kept)
+    (root / "there").unlink()
+    root.rename(tmp_path / "away")
+    root.mkdir()
+    stat = (tmp_path / "away").stat()
+    publisher.watched("local", stat.st_dev, stat.st_ino)
+    await forget_outputs(state, publisher.gone, 100)
+    assert len(state.select(OutputRow)) == 2, "an unmounted disk is no deletion"
+    state.close()
+
+
+@pytest.mark.anyio
+async def test_one_tidying_looks_at_so_many_outputs_and_the_next_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "OUTPUTS_MAX", 500)
+    state = EmbeddedState(tmp_path / "state.db")
+    state.put(*(published(tmp_path / f"{number:04}") for number in range(1200)))
+    await state.commit()
+    publisher = Publisher({"local": os.fsencode(tmp_path)}, state, state.commit)
+    left = []
+    for _ in range(3):
+        await forget_outputs(state, publisher.gone, 100)
+        left.append(len(state.select(OutputRow)))
+    assert left == [700, 200, 0]
+    state.close()

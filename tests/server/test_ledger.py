@@ -25,8 +25,9 @@ async def test_a_row_whose_event_is_under_way_is_known_here_and_not_in_state() -
     assert ledger.file("local", b"/a") == told(b"/a")
     assert state.file("local", b"/a") is None
     assert touched == []
-    ledger.folded(told(b"/a"))
-    assert state.file("local", b"/a") == ledger.file("local", b"/a") == told(b"/a")
+    folded = msgspec.structs.replace(told(b"/a"), offset=7)  # only the log knows where its event is
+    ledger.folded(folded)
+    assert state.file("local", b"/a") == ledger.file("local", b"/a") == folded
 
 
 async def test_a_row_without_an_event_goes_to_state_at_once() -> None:

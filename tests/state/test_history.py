@@ -7,9 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from penstock.core.rows import AttemptRow, CursorRow, DeadLetter, Decision, Intent, Outcome, RunRow, Seen
+from penstock.core.event import subject_of
+from penstock.core.rows import (
+    AttemptRow,
+    CursorRow,
+    DeadLetter,
+    Decision,
+    FileState,
+    Intent,
+    Outcome,
+    OutputRow,
+    RunRow,
+    Seen,
+)
 from penstock.state.embedded import EmbeddedState
+from penstock.state.history import Orphan
 
 
 def run(name: str, ended_ns: int) -> list[Any]:
@@ -67,8 +81,10 @@ async def test_a_commit_that_waits_for_the_removal_takes_what_is_staged_then(tmp
     await asyncio.sleep(0)
     assert not begun, "nothing is staged before its turn: a cursor that moves meanwhile would be alone"
     state.put(CursorRow("pump", 0, 7))
-    await asyncio.gather(removal, commit)
+    await commit
     assert begun
+    assert not removal.done(), "a commit waits for one step of the removal, not for all of it"
+    await removal
     assert {row.id for row in state.select(RunRow)} == {"late"}
     state.close()
 
@@ -121,4 +137,85 @@ async def test_a_run_stays_as_long_as_its_letter_is_open(tmp_path: Path) -> None
     assert await state.forget(ended_before_ns=100, offset_before=0) == 1
     assert {row.id for row in state.select(RunRow)} == {"open"}
     assert {row.run for row in state.select(Decision)} == {"open"}
+    state.close()
+
+
+def tombstone(path: bytes, offset: int, **changes: Any) -> FileState:
+    values: dict[str, Any] = {
+        "storage": "local",
+        "path": path,
+        "generation": 3,
+        "size": 1,
+        "mtime_ns": 1,
+        "ctime_ns": 1,
+        "inode": 1,
+        "present": False,
+        "offset": offset,
+    }
+    return FileState(**values | changes)
+
+
+def kept_for(name: str) -> dict[bytes, Any]:
+    """Return what keeps a deleted file's row, by the file's path."""
+    about = {"subject": subject_of(f"/{name} run\xff".encode())}
+    row, _, decision, _ = run("r", 1000)
+    return {
+        f"/{name} run\xff".encode(): replace(row, **about),
+        b"/decision": replace(decision, subject="/decision", run="other", at_ns=1000),
+        b"/letter": replace(letter("l", "open"), subject="/letter"),
+    }
+
+
+@pytest.mark.anyio
+async def test_a_deleted_file_is_forgotten_when_nothing_can_come_again_under_its_ids(tmp_path: Path) -> None:
+    state = EmbeddedState(tmp_path / "state.db")
+    kept = kept_for("odd \u00e4")
+    state.put(*(tombstone(path, 5) for path in kept), *kept.values())
+    state.put(replace(letter("closed", "dropped"), subject="/closed"))
+    state.put(*(tombstone(b"/gone %d" % number, number % 10) for number in range(1200)))
+    state.put(tombstone(b"/closed", 5), tombstone(b"/on the log", 10), tombstone(b"/later", 11))
+    state.put(tombstone(b"/there", 5, present=True), tombstone(b"/root", 0, generation=0))
+    await state.commit()
+    await state.forget(ended_before_ns=100, offset_before=10)
+    wanted = {b"/on the log", b"/later", b"/there", b"/root", *kept}
+    assert {row.path for row in state.select(FileState)} == wanted
+    state.close()
+
+
+def output(path: bytes, run: str, published_ns: int = 1) -> OutputRow:
+    return OutputRow(
+        path=path,
+        tenant="t",
+        run=run,
+        subject="s",
+        workflow="w",
+        offset=1,
+        depth=1,
+        inode=1,
+        published_ns=published_ns,
+    )
+
+
+@pytest.mark.anyio
+async def test_outputs_of_forgotten_runs_are_found_in_rounds(tmp_path: Path) -> None:
+    state = EmbeddedState(tmp_path / "state.db")
+    state.put(*run("known", 1000), output(b"/known", "known"), output(b"/new", "forgotten", 1000))
+    state.put(*(output(b"/o%04d" % number, "forgotten") for number in range(1200)))
+    await state.commit()
+    found: list[Orphan] = []
+    ends = []
+    for _ in range(3):
+        chunk, is_end = await state.orphans(100)
+        found += chunk
+        ends.append(is_end)
+        state.close()
+        state = EmbeddedState(tmp_path / "state.db")  # a restart does not begin the round anew
+    assert ends == [False, False, True]
+    assert found == [Orphan(b"/o%04d" % number, "forgotten") for number in range(1200)]
+    state.put(output(b"/o0001", "another run meanwhile"))
+    await state.commit()
+    await state.forget_outputs([*found[:2], Orphan(b"/none", "none")])
+    assert [each.path for each in (await state.orphans(100))[0][:2]] == [b"/o0001", b"/o0002"]
+    assert state.output(b"/o0000") is None
+    assert state.output(b"/o0001") is not None
     state.close()

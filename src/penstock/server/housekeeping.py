@@ -7,6 +7,10 @@ log segments                     older than ``log.retention_s``, or all together
 ended runs and what is theirs    ended longer ago than ``history_s``, and no open dead letter needs them
 closed dead letters, decisions   older than ``history_s``
 seen event ids                   their event has left the log
+what is known of deleted files   their last event has left the log, and no run, decision or open dead
+                                 letter is about them: a path that comes again gets its first ids again
+who published a path             published longer ago than ``history_s``, the run is forgotten, and nothing
+                                 is there; ``OUTPUTS_MAX`` are looked at each time, going round
 log files of workers and jobs    not written to for ``history_s``
 scratch of an earlier life       at the next start, after recovery
 ================================ ==========================================================
@@ -19,25 +23,61 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from time import time, time_ns
+from typing import Protocol, runtime_checkable
 
+from penstock.core.errors import Unavailable
 from penstock.server.backfill import behind
 from penstock.server.parts import Parts
+from penstock.state.history import CHUNK_ROWS, Orphan
 
 logger = logging.getLogger("penstock.housekeeping")
 PINNED_SHARE = 0.5
+OUTPUTS_MAX = 100_000
+"""Outputs that are looked at each time; a segment of the log holds fewer new ones."""
+
+
+@runtime_checkable
+class OutputMemory(Protocol):
+    """A state that can forget outputs."""
+
+    async def orphans(self, published_before_ns: int) -> tuple[list[Orphan], bool]:
+        """Return, of the next outputs, those whose run is forgotten, and whether the round ends."""
+
+    async def forget_outputs(self, gone: Sequence[Orphan]) -> None:
+        """Remove their rows."""
 
 
 async def tidy(parts: Parts) -> None:
-    """Remove what the rules above let go."""
+    """Remove what the rules above let go. On a full disk that is next time."""
     first = parts.log.retain(pinned(parts))
     history_s = parts.settings.history_s
-    await parts.state.forget(ended_before_ns=time_ns() - int(history_s * 1e9), offset_before=first)
+    before_ns = time_ns() - int(history_s * 1e9)
+    try:
+        await parts.state.forget(ended_before_ns=before_ns, offset_before=first)
+        if isinstance(parts.state, OutputMemory):
+            await forget_outputs(parts.state, parts.publisher.gone, before_ns)
+    except Unavailable as error:
+        logger.warning("old history stays for now: %s", error)
     loop = asyncio.get_running_loop()
     removed = await loop.run_in_executor(None, _old_logs, parts.places.state / "logs", time() - history_s)
     if removed:
         logger.info("removed %d log files of functions, unused for %.0f days", removed, history_s / 86400)
+
+
+async def forget_outputs(
+    state: OutputMemory, gone: Callable[[Collection[bytes]], list[bytes]], before_ns: int
+) -> None:
+    """Forget who published what is not there any more; ``gone`` says what is not, and blocks."""
+    loop, looked, is_end = asyncio.get_running_loop(), 0, False
+    while looked < OUTPUTS_MAX and not is_end:
+        found, is_end = await state.orphans(before_ns)
+        looked += CHUNK_ROWS
+        missing = set(await loop.run_in_executor(None, gone, [each.path for each in found])) if found else ()
+        if missing:
+            await state.forget_outputs([each for each in found if each.path in missing])
 
 
 def pinned(parts: Parts) -> int | None:

@@ -11,7 +11,16 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from itertools import islice
@@ -23,7 +32,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from penstock.core.errors import Broken, PenstockError, Unavailable
 from penstock.core.rows import CursorRow, FileState, OutputRow, Row
-from penstock.state.history import forget
+from penstock.state.history import Orphan, forget, forget_outputs, orphans
 from penstock.state.migrations import bring_up
 from penstock.state.tables import KEY_WIDTH, TABLES
 
@@ -36,6 +45,7 @@ INTEGER_MAX = (1 << 63) - 1
 
 Staged = dict[type[Row], dict[tuple[Any, ...], Row]]
 R = TypeVar("R", bound=Row)
+T = TypeVar("T")
 
 
 class EmbeddedState:
@@ -215,11 +225,26 @@ class EmbeddedState:
 
     async def forget(self, *, ended_before_ns: int, offset_before: int) -> int:
         """Remove old history (see ``state.history``) and return how many runs went."""
+        steps = forget(self._connection, ended_before_ns, offset_before)
+        count = 0
+        while (removed := await self._between_commits(next, steps, None)) is not None:
+            count += removed
+        return count
+
+    async def orphans(self, published_before_ns: int) -> tuple[list[Orphan], bool]:
+        """Look at the next outputs for some whose run is forgotten (see ``state.history``)."""
+        return await self._between_commits(orphans, self._connection, published_before_ns)
+
+    async def forget_outputs(self, gone: Sequence[Orphan]) -> None:
+        """Remove outputs' rows that ``orphans`` has returned."""
+        await self._between_commits(forget_outputs, self._connection, gone)
+
+    async def _between_commits(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Do something short with the writing connection."""
         async with self._committing:
             self._end_snapshot()
-            return await asyncio.get_running_loop().run_in_executor(
-                self._thread, forget, self._connection, ended_before_ns, offset_before
-            )
+            with _translating(self.path):
+                return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
 
     async def backup(self, target: Path) -> None:
         """Copy the committed state to ``target``, consistently, while it is in use.
