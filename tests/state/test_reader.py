@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from penstock.core.rows import DeadLetter, Decision, Outcome, RunRow
+from penstock.state.door import SqliteDoor
 from penstock.state.embedded import EmbeddedState
 from penstock.state.reader import StateReader
 
@@ -84,12 +85,19 @@ async def test_counting_looks_at_no_run_and_no_letter(state: EmbeddedState, read
         return 0
 
     statements: list[str] = []
-    connection = reader._connection()
-    connection.set_trace_callback(statements.append)
-    reader._select("SELECT what, state, number FROM counts WHERE number > 0", ())
+    assert await reader.counts() == ({"running": 5000}, {})  # the connections are there
+    door = reader.door
+    assert isinstance(door, SqliteDoor)
+    with door.engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        driver.set_trace_callback(statements.append)
+    assert await reader.counts() == ({"running": 5000}, {})
+    assert len(statements) == 2
     with closing(sqlite3.connect(state.path)) as other:
         other.set_progress_handler(step, 1)
-        assert other.execute(statements[-1]).fetchall() == [("runs", "running", 5000)]
+        for statement in statements:
+            other.execute(statement).fetchall()
     assert 0 < steps < 1000, "opening included"
 
 

@@ -1,22 +1,34 @@
 """Reads the state from another process than the one that writes it: read-only, in threads of its own.
 
-What is read is what was committed; that lags behind the log by a few hundredths of a second.
+What is read is what was committed; that lags behind the log by a few hundredths of a second. The same
+questions go to SQLite and to PostgreSQL, where rows of all shards are seen.
 """
 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from time import monotonic
 from typing import Any, TypeVar
 
-from msgspec import Struct
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    LargeBinary,
+    Select,
+    Table,
+    and_,
+    case,
+    distinct,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+)
 
-from penstock.core.errors import Timeout, Unavailable
 from penstock.core.rows import (
     AttemptRow,
     DeadLetter,
@@ -26,127 +38,96 @@ from penstock.core.rows import (
     OutputRow,
     Row,
     RunRow,
+    Seen,
 )
+from penstock.state.door import THREADS, Door, SqliteDoor
 from penstock.state.embedded import make
-from penstock.state.tables import TABLES
+from penstock.state.questions import RunQuery, StepCount, where
 
-THREADS = 3
-"""Queries at once."""
-QUERY_S_MAX = 10.0
-"""Longest time that one query may take, in seconds."""
-_STEPS_PER_LOOK = 100_000
+__all__ = ["RunQuery", "StateReader", "StepCount"]
 
-
-def _columns(kind: type[Row], without: str) -> str:
-    """Every column, an empty one in the place of a large one that lists do not need."""
-    return ", ".join("x''" if name == without else f'"{name}"' for name in kind.__struct_fields__)
-
-
-_RUN_COLUMNS = _columns(RunRow, "snapshot")
-_ATTEMPT_COLUMNS = _columns(AttemptRow, "result")
+LARGE = {RunRow: "snapshot", AttemptRow: "result"}
+"""Columns that lists do not need."""
+DECISIONS_MAX = 1000
+NOT_IN_POOL = literal_column("place <> 'pool'", Boolean)
 R = TypeVar("R", bound=Row)
 T = TypeVar("T")
 
 
-class RunQuery(Struct, frozen=True, kw_only=True):
-    """Which runs are wanted; empty means any.
-
-    Attributes:
-        tenant: Whose.
-        phase: Exactly this one.
-        subject: Exactly this one.
-        workflow: ``namespace/name``, or with ``@version``.
-        trigger: Id of the trigger.
-        before: Only runs older than the one with this start (POSIX nanoseconds) and id.
-        limit: Most runs.
-    """
-
-    tenant: str
-    phase: str = ""
-    subject: str = ""
-    workflow: str = ""
-    trigger: str = ""
-    before: tuple[int, str] | None = None
-    limit: int = 100
-
-
-class StepCount(Struct, frozen=True):
-    """How many attempts of a step are in a phase."""
-
-    step: str
-    phase: str
-    count: int
-
-
 class StateReader:
-    """A read-only view of the database at ``path``. Safe to share between tasks."""
+    """A read-only view of a state. Safe to share between tasks."""
 
-    def __init__(self, path: Path) -> None:
-        """Connect later, when something is asked."""
-        self.path = path
+    def __init__(self, place: Path | Door) -> None:
+        """Connect later, when something is asked.
+
+        Args:
+            place: A SQLite file, or the door to another database.
+        """
+        self.door: Door = SqliteDoor(place) if isinstance(place, Path) else place
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="state-reader")
-        self._own = threading.local()
-        self._open: list[sqlite3.Connection] = []
 
     async def close(self) -> None:
         """Let go, once the queries under way have ended."""
         await asyncio.get_running_loop().run_in_executor(None, self._threads.shutdown)
-        for connection in self._open:
-            connection.close()
+        self.door.close()
 
     # -- runs --------------------------------------------------------------------------------
 
     async def run(self, run: str) -> RunRow | None:
         """Return a run, its snapshot included."""
-        return await self._one(RunRow, "id=?", run)
+        return await self._one(RunRow, self._all(RunRow).where(self._c(RunRow).id == run))
 
     async def runs(self, query: RunQuery) -> list[RunRow]:
         """Return runs, newest first, without their snapshots."""
-        where, values = _run_where(query)
-        statement = f"SELECT {_RUN_COLUMNS} FROM runs WHERE {where} ORDER BY started_ns DESC, id DESC LIMIT ?"  # noqa: S608
-        return await self._rows(RunRow, statement, (*values, query.limit))
+        c = self._c(RunRow)
+        newest = self._listed(RunRow).order_by(c.started_ns.desc(), c.id.desc())
+        return await self._rows(RunRow, newest.where(where(c, query)).limit(query.limit))
 
     async def runs_of(self, ids: Sequence[str]) -> dict[str, RunRow]:
         """Return these runs by id, without their snapshots; unknown ones are absent."""
         found: dict[str, RunRow] = {}
         for run in ids:
-            for row in await self._rows(RunRow, f"SELECT {_RUN_COLUMNS} FROM runs WHERE id=?", (run,)):  # noqa: S608
+            for row in await self._rows(RunRow, self._listed(RunRow).where(self._c(RunRow).id == run)):
                 found[run] = row
         return found
 
     async def attempts(self, run: str, step: str | None = None, limit: int = 1000) -> list[AttemptRow]:
         """Return attempts of a run in the order of their starts, without their results."""
-        where, values = ("run=?", (run,)) if step is None else ("run=? AND step=?", (run, step))
-        order = "ORDER BY started_ns, step, item, attempt LIMIT ?"
-        statement = f"SELECT {_ATTEMPT_COLUMNS} FROM attempts WHERE {where} {order}"  # noqa: S608
-        return await self._rows(AttemptRow, statement, (*values, limit))
+        c = self._c(AttemptRow)
+        wanted = self._listed(AttemptRow).where(c.run == run)
+        if step is not None:
+            wanted = wanted.where(c.step == step)
+        ordered = wanted.order_by(c.started_ns, c.step, c.item, c.attempt)
+        return await self._rows(AttemptRow, ordered.limit(limit))
 
     async def attempt(self, run: str, step: str, item: int, attempt: int) -> AttemptRow | None:
         """Return one attempt; with attempt 0 the last one of the step (and item)."""
+        c = self._c(AttemptRow)
+        wanted = self._all(AttemptRow).where(c.run == run, c.step == step, c.item == item)
         if attempt:
-            where = "run=? AND step=? AND item=? AND attempt=?"
-            return await self._one(AttemptRow, where, run, step, item, attempt)
-        where = "run=? AND step=? AND item=? ORDER BY attempt DESC LIMIT 1"
-        return await self._one(AttemptRow, where, run, step, item)
+            return await self._one(AttemptRow, wanted.where(c.attempt == attempt))
+        return await self._one(AttemptRow, wanted.order_by(c.attempt.desc()).limit(1))
 
     async def attempt_counts(self, run: str) -> list[StepCount]:
         """Return how many attempts of each step of a run are in each phase."""
-        statement = "SELECT step, phase, count(*) FROM attempts WHERE run=? GROUP BY step, phase"
-        return [StepCount(*row) for row in await self._raw(statement, (run,))]
+        c = self._c(AttemptRow)
+        counted = select(c.step, c.phase, func.count()).where(c.run == run).group_by(c.step, c.phase)
+        return [StepCount(*row) for row in await self._raw(counted)]
 
     async def published(self, run: str, limit: int) -> list[AttemptRow]:
         """Return the attempts of a run that published something, in the order in which they ended."""
-        where = "run=? AND outputs<>'[]' ORDER BY ended_ns, step, item, attempt LIMIT ?"
-        statement = f"SELECT {_ATTEMPT_COLUMNS} FROM attempts WHERE {where}"  # noqa: S608
-        return await self._rows(AttemptRow, statement, (run, limit))
+        c = self._c(AttemptRow)
+        wanted = self._listed(AttemptRow).where(c.run == run, c.outputs != "[]")
+        return await self._rows(
+            AttemptRow, wanted.order_by(c.ended_ns, c.step, c.item, c.attempt).limit(limit)
+        )
 
     async def jobs(self, tenant: str, limit: int) -> list[AttemptRow]:
         """Return attempts that batch systems carry out, newest first."""
-        statement = (
-            "SELECT * FROM attempts WHERE place<>'pool' AND place<>'' AND tenant=? "
-            "ORDER BY started_ns DESC LIMIT ?"
-        )
-        return await self._rows(AttemptRow, statement, (tenant, limit))
+        c = self._c(AttemptRow)
+        # The first condition is that of an index, whose words it has.
+        wanted = self._all(AttemptRow).where(NOT_IN_POOL, c.place != "", c.tenant == tenant)
+        return await self._rows(AttemptRow, wanted.order_by(c.started_ns.desc()).limit(limit))
 
     # -- decisions, files, outputs -----------------------------------------------------------
 
@@ -155,71 +136,93 @@ class StateReader:
 
         What an older Penstock decided knows no source, and is returned for each.
         """
-        where, values = ("source IN (?, '')", (source,)) if source is not None else ("1=1", ())
-        statement = f"SELECT * FROM decisions WHERE event_id=? AND {where} LIMIT 1000"  # noqa: S608
-        return await self._rows(Decision, statement, (event_id, *values))
+        c = self._c(Decision)
+        wanted = self._all(Decision).where(c.event_id == event_id)
+        if source is not None:
+            wanted = wanted.where(or_(c.source == source, c.source == ""))
+        return await self._rows(Decision, wanted.order_by(c.source, c.trigger).limit(DECISIONS_MAX))
 
     async def decisions_about(self, subject: str, limit: int) -> list[Decision]:
         """Return what was decided for events about a subject, newest first."""
-        statement = "SELECT * FROM decisions WHERE subject=? ORDER BY offset DESC LIMIT ?"
-        return await self._rows(Decision, statement, (subject, limit))
+        c = self._c(Decision)
+        wanted = self._all(Decision).where(c.subject == subject)
+        return await self._rows(Decision, wanted.order_by(c.offset.desc()).limit(limit))
 
     async def file(self, storage: str, path: bytes) -> FileState | None:
         """Return the ledger's row of a path."""
-        return await self._one(FileState, "storage=? AND path=?", storage, path)
+        c = self._c(FileState)
+        return await self._one(
+            FileState, self._all(FileState).where(c.storage == storage, self._is(c.path, path))
+        )
 
     async def output(self, path: bytes) -> OutputRow | None:
         """Return who published a path last."""
-        return await self._one(OutputRow, "path=?", path)
+        return await self._one(OutputRow, self._all(OutputRow).where(self._is(self._c(OutputRow).path, path)))
 
     async def outputs_between(self, start: bytes, end: bytes, limit: int) -> list[OutputRow]:
         """Return the outputs with paths from ``start`` up to, not including, ``end``."""
-        statement = "SELECT * FROM outputs WHERE path>=? AND path<? ORDER BY path LIMIT ?"
-        return await self._rows(OutputRow, statement, (start, end, limit))
+        ordered = self.door.ordered
+        paths = ordered(self._c(OutputRow).path)
+        starts, ends = ordered(literal(start, LargeBinary)), ordered(literal(end, LargeBinary))
+        wanted = self._all(OutputRow).where(paths[-1] >= start, paths[-1] < end)
+        if len(paths) > 1:
+            wanted = wanted.where(paths[0] >= starts[0], paths[0] <= ends[0])
+        return await self._rows(OutputRow, wanted.order_by(*paths).limit(limit))
 
     # -- definitions and dead letters --------------------------------------------------------
 
     async def definitions(self, kind: str, tenant: str, name: str = "") -> list[Definition]:
         """Return a tenant's definitions of one kind, by name and version, removed ones included."""
-        where, values = "kind=? AND tenant=?", [kind, tenant]
+        c = self._c(Definition)
+        wanted = self._all(Definition).where(c.kind == kind, c.tenant == tenant)
         if name:
-            where, values = f"{where} AND name=?", [*values, name]
-        statement = f"SELECT * FROM definitions WHERE {where} ORDER BY name, version"  # noqa: S608
-        return await self._rows(Definition, statement, tuple(values))
+            wanted = wanted.where(c.name == name)
+        shard = [c["shard"]] if "shard" in c else []
+        rows = await self._rows(Definition, wanted.order_by(c.name, c.version, *shard))
+        return list({(row.name, row.version): row for row in reversed(rows)}.values())[::-1]  # one shard's
 
     async def dead_letters(
         self, tenant: str, state: str, before: tuple[int, str] | None, limit: int
     ) -> list[DeadLetter]:
         """Return dead letters, newest first; an empty ``state`` means any."""
-        where, values = "tenant=?", [tenant]
+        c = self._c(DeadLetter)
+        wanted = self._all(DeadLetter).where(c.tenant == tenant)
         if state:
-            where, values = f"{where} AND state=?", [*values, state]
-        bounds: tuple[Any, ...] = (*values, *(before or ()), limit)
-        older = " AND (at_ns, id) < (?, ?)" if before else ""
-        statement = f"SELECT * FROM dead_letters WHERE {where}{older} ORDER BY at_ns DESC, id DESC LIMIT ?"  # noqa: S608
-        return await self._rows(DeadLetter, statement, bounds)
+            wanted = wanted.where(c.state == state)
+        if before is not None:
+            wanted = wanted.where(tuple_(c.at_ns, c.id) < tuple_(*before))
+        return await self._rows(DeadLetter, wanted.order_by(c.at_ns.desc(), c.id.desc()).limit(limit))
 
     async def dead_letter(self, letter: str) -> DeadLetter | None:
         """Return one dead letter."""
-        return await self._one(DeadLetter, "id=?", letter)
+        return await self._one(DeadLetter, self._all(DeadLetter).where(self._c(DeadLetter).id == letter))
 
     # -- numbers -----------------------------------------------------------------------------
 
     async def counts(self) -> tuple[dict[str, int], dict[str, int]]:
         """Return how many runs there are by phase, and dead letters by state."""
-        found = await self._raw("SELECT what, state, number FROM counts WHERE number > 0", ())
-        runs, letters = (
-            {state: number for kind, state, number in found if kind == what}
-            for what in ("runs", "dead_letters")
+        return (
+            await self._counted(self.door.tables[RunRow], "phase"),
+            await self._counted(self.door.tables[DeadLetter], "state"),
         )
-        return runs, letters
+
+    async def _counted(self, table: Table, column: str) -> dict[str, int]:
+        kept = self.door.counts
+        if kept is None:
+            question = select(table.c[column], func.count()).group_by(table.c[column])
+        else:
+            question = select(kept.c.state, kept.c.number).where(kept.c.what == table.name, kept.c.number > 0)
+        return {state: number for state, number in await self._raw(question)}  # noqa: C416 - rows, not pairs
 
     async def first_offsets(self, ids: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
         """Return where events from outside were told first, by source and id; unknown ones are absent."""
-        statement = "SELECT offset FROM seen WHERE source=? AND event_id=?"
+        c = self._c(Seen)
 
         def work() -> dict[tuple[str, str], int]:
-            found = {key: self._select(statement, key) for key in ids}
+            found = {
+                key: self.door.ask(select(c.offset).where(c.source == key[0], c.event_id == key[1]))
+                for key in ids
+            }
             return {key: rows[0][0] for key, rows in found.items() if rows}
 
         return await self._in_thread(work)
@@ -227,68 +230,48 @@ class StateReader:
     async def mean_work(self, workflow: str, newest: int = 200) -> tuple[int, float, float]:
         """Return how many of a workflow's newest runs were looked at, and their mean seconds of warm
         workers and of batch jobs."""
-        statement = (
-            "SELECT count(DISTINCT run), sum(CASE WHEN place='pool' THEN ended_ns-started_ns ELSE 0 END), "
-            "sum(CASE WHEN place<>'pool' THEN ended_ns-started_ns ELSE 0 END) FROM attempts WHERE ended_ns>0 "
-            "AND run IN (SELECT id FROM runs WHERE workflow>=? AND workflow<? "
-            "ORDER BY started_ns DESC LIMIT ?)"
-        )
-        ((runs, pool_ns, batch_ns),) = await self._raw(statement, (f"{workflow}@", f"{workflow}A", newest))
-        return runs, (pool_ns or 0) / 1e9 / max(runs, 1), (batch_ns or 0) / 1e9 / max(runs, 1)
+        runs, c = self._c(RunRow), self._c(AttemptRow)
+        ids = select(runs.id).where(runs.workflow >= f"{workflow}@", runs.workflow < f"{workflow}A")
+        took, in_pool = c.ended_ns - c.started_ns, c.place == "pool"
+        question = select(
+            func.count(distinct(c.run)),
+            func.sum(case((in_pool, took), else_=0)),
+            func.sum(case((in_pool, 0), else_=took)),
+        ).where(c.ended_ns > 0, c.run.in_(ids.order_by(runs.started_ns.desc()).limit(newest)))
+        ((count, pool_ns, batch_ns),) = await self._raw(question)
+        return count, float(pool_ns or 0) / 1e9 / max(count, 1), float(batch_ns or 0) / 1e9 / max(count, 1)
 
     # -- parts -------------------------------------------------------------------------------
 
-    async def _one(self, kind: type[R], where: str, *values: Any) -> R | None:
-        found = await self._rows(kind, f"SELECT * FROM {TABLES[kind].name} WHERE {where}", values)  # noqa: S608
+    def _c(self, kind: type[Row]) -> Any:
+        return self.door.tables[kind].c
+
+    def _all(self, kind: type[Row]) -> Select[Any]:
+        return select(*[self._c(kind)[name] for name in kind.__struct_fields__])
+
+    def _listed(self, kind: type[Row]) -> Select[Any]:
+        """Select every column, an empty one in the place of a large one."""
+        empty = LARGE.get(kind)
+        return select(
+            *[
+                literal(b"", LargeBinary).label(name) if name == empty else self._c(kind)[name]
+                for name in kind.__struct_fields__
+            ]
+        )
+
+    def _is(self, path: ColumnElement[bytes], value: bytes) -> ColumnElement[bool]:
+        ours, given = self.door.ordered(path), self.door.ordered(literal(value, LargeBinary))
+        return and_(*[one == other for one, other in zip(ours, given, strict=True)])
+
+    async def _one(self, kind: type[R], question: Select[Any]) -> R | None:
+        found = await self._rows(kind, question)
         return found[0] if found else None
 
-    async def _rows(self, kind: type[R], statement: str, values: Sequence[Any]) -> list[R]:
-        return await self._in_thread(lambda: [make(kind, row) for row in self._select(statement, values)])
+    async def _rows(self, kind: type[R], question: Select[Any]) -> list[R]:
+        return await self._in_thread(lambda: [make(kind, row) for row in self.door.ask(question)])
 
-    async def _raw(self, statement: str, values: Sequence[Any]) -> list[Any]:
-        return await self._in_thread(lambda: self._select(statement, values))
+    async def _raw(self, question: Select[*tuple[Any, ...]]) -> Sequence[Any]:
+        return await self._in_thread(lambda: self.door.ask(question))
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-
-    def _select(self, statement: str, values: Sequence[Any]) -> list[Any]:
-        deadline = monotonic() + QUERY_S_MAX
-        try:
-            connection = self._connection()
-            connection.set_progress_handler(lambda: int(monotonic() > deadline), _STEPS_PER_LOOK)
-            return connection.execute(statement, values).fetchall()
-        except sqlite3.OperationalError as error:
-            if "interrupt" in str(error):
-                raise Timeout(
-                    f"the question takes longer than {QUERY_S_MAX:g} s; ask for less", QUERY_S_MAX
-                ) from error
-            raise Unavailable(f"the state in {self.path} cannot be read now: {error}") from error
-
-    def _connection(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection | None = getattr(self._own, "connection", None)
-        if connection is None:
-            connection = sqlite3.connect(
-                f"{self.path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False
-            )
-            self._own.connection = connection
-            self._open.append(connection)
-        return connection
-
-
-def _run_where(query: RunQuery) -> tuple[str, tuple[Any, ...]]:
-    parts: list[tuple[str, tuple[Any, ...]]] = [("tenant=?", (query.tenant,))]
-    if query.phase:
-        parts.append(("phase=?", (query.phase,)))
-    if query.subject:
-        parts.append(("subject=?", (query.subject,)))
-    if query.trigger:
-        parts.append(('"trigger"=?', (query.trigger,)))
-    if "@" in query.workflow:
-        parts.append(("workflow=?", (query.workflow,)))
-    elif query.workflow:
-        # Versions begin behind "@"; "A" is the character after it.
-        parts.append(("workflow>=? AND workflow<?", (f"{query.workflow}@", f"{query.workflow}A")))
-    if query.before is not None:
-        parts.append(("(started_ns, id) < (?, ?)", query.before))
-    values = tuple(value for _, given in parts for value in given)
-    return " AND ".join(where for where, _ in parts), values

@@ -1,4 +1,4 @@
-"""Commits as they happen, by LISTEN, for processes that show the state. Nothing wakes while nothing happens."""
+"""Commits as they happen, by LISTEN, for processes that show the state; an idle one sleeps."""
 
 from __future__ import annotations
 
