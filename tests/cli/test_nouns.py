@@ -75,6 +75,7 @@ TRIGGER = {
     "paused": False,
     "deployed": ENDED,
     "filter": {"all": [{"any": []}, {"glob": {"path": "*.h5"}}]},
+    "former": [],
 }
 
 
@@ -161,6 +162,22 @@ def test_rolling_back_takes_the_version_before(penstock: Command, api: FakeApi) 
     assert "scan@1" in penstock("triggers", "rollback", "scan").out
     assert api.asked[-1][1]["workflow"] == "local/scan@1"
     assert penstock("triggers", "rollback", "scan", "--to", "9").code == 3
+
+
+def test_rolling_back_restores_what_it_was_started_on_and_says_so(penstock: Command, api: FakeApi) -> None:
+    old = {"any": [{"exact": {"type": "t"}}]}
+    former = [
+        {"number": 1, "workflow": "local/scan@1", "filter": old, "deployed": None},
+        {"number": 2, "workflow": TRIGGER["workflow"], "filter": old, "deployed": None},
+        {"number": 3, "workflow": TRIGGER["workflow"], "filter": TRIGGER["filter"], "deployed": None},
+    ]
+    api.set("GET /triggers", [{**TRIGGER, "former": former}])
+    api.set("PATCH /triggers/local%2Fscan", TRIGGER)
+    said = penstock("triggers", "rollback", "scan", "--dry-run").out
+    assert said.startswith("trigger scan would be set to start scan@2 on {")
+    assert "(before: *.h5)" in said
+    assert "scan@1 (before: scan@2)" in penstock("triggers", "rollback", "scan", "--to", "1").out
+    assert api.asked[-1][1] == {"catch_up": True, "workflow": "local/scan@1", "filter": old}
 
 
 def test_status_tells_of_troubles_and_how_to_open_the_page(penstock: Command, api: FakeApi) -> None:

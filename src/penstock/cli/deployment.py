@@ -64,6 +64,8 @@ def _tell(the: Session, report: dict[str, Any], *, existing: bool, dry_run: bool
             say(f"{kind} {bare(name)}  {done if name in new else 'unchanged'}")
     if existing and not dry_run:
         say(f"{report.get('existing', 0)} runs for files that were there already")
+    for warning in report.get("warnings", ()):
+        note(f"warning: {warning}")
     if report["triggers"]:
         names = ", ".join(map(bare, report["triggers"][:NAMES_SHOWN]))
         more = len(report["triggers"]) - NAMES_SHOWN

@@ -72,22 +72,62 @@ def resume(the: Session, name: str, skip: bool, dry_run: bool, as_json: bool) ->
 
 @triggers.command("rollback")
 @rich_click.argument("name")
-@rich_click.option("--to", "version", type=int, metavar="VERSION", help="Default: the one before.")
+@rich_click.option("--to", "version", type=int, metavar="VERSION", help="Default: what was deployed before.")
 @dry_run
 @as_json
 @session
 def rollback(the: Session, name: str, version: int | None, dry_run: bool, as_json: bool) -> None:
-    """Let a trigger start an earlier (or any other) version of its workflow, from now on."""
+    """Let a trigger be as it was before the last deployment: what it starts, and on what.
+
+    VERSION is one of its workflow. Files that arrive from now on are concerned; runs under way go on.
+    """
     full = trigger_name(the.client, name)
     trigger = next(each for each in the.client.triggers() if each["name"] == full)
+    chosen = _former(trigger, version) or _other_version(the, trigger, version)
+    if dry_run:
+        say(f"trigger {bare(full)} would be set to {_restored(trigger, chosen)}")
+        return
+    changed = the.client.change_trigger(full, workflow=chosen["workflow"], filter=chosen["filter"])
+    if as_json:
+        lines([changed])
+    else:
+        say(f"trigger {bare(full)} is set to {_restored(trigger, chosen)}")
+
+
+def _former(trigger: JSON, version: int | None) -> JSON | None:
+    """Return the definition that is gone back to; None if none such is remembered."""
+    former: list[JSON] = trigger["former"]
+    if version is not None:
+        fitting = [each for each in former if each["workflow"].endswith(f"@{version}")]
+        return fitting[-1] if fitting else None
+    now = [each["number"] for each in former if _is_same(each, trigger)]
+    before = [each for each in former if now and each["number"] < now[-1] and not _is_same(each, trigger)]
+    return before[-1] if before else None
+
+
+def _is_same(one: JSON, other: JSON) -> bool:
+    return (one["workflow"], one["filter"]) == (other["workflow"], other["filter"])
+
+
+def _other_version(the: Session, trigger: JSON, version: int | None) -> JSON:
+    """Return the trigger with another version of its workflow: nobody remembers with which filter."""
     workflow, _, current = trigger["workflow"].partition("@")
     known = [int(each["version"]) for each in the.client.workflows(workflow)]
     earlier = [each for each in known if each < int(current)]
     if version is None and not earlier:
-        raise Conflict(f"{bare(workflow)} has no version before {current}")
+        raise Conflict(f"nothing was deployed before {bare(workflow)}@{current}")
     wanted = earlier[-1] if version is None else version
     one("version", str(wanted), map(str, known), f"penstock functions show {bare(workflow)}")
-    _change(the, full, workflow=f"{workflow}@{wanted}", dry_run=dry_run, as_json=as_json)
+    return {"workflow": f"{workflow}@{wanted}", "filter": trigger["filter"]}
+
+
+def _restored(before: JSON, chosen: JSON) -> str:
+    starts = f"start {bare(chosen['workflow'])}"
+    if before["workflow"] != chosen["workflow"]:
+        starts += f" (before: {bare(before['workflow'])})"
+    if before["filter"] == chosen["filter"]:
+        return f"{starts} on {_filter(chosen['filter'])}, as before"
+    return f"{starts} on {_filter(chosen['filter'])} (before: {_filter(before['filter'])})"
 
 
 def _change(the: Session, name: str, *, dry_run: bool, as_json: bool, **change: Any) -> None:
@@ -105,8 +145,6 @@ def _change(the: Session, name: str, *, dry_run: bool, as_json: bool, **change: 
 
 
 def _words(change: JSON) -> str:
-    if change.get("workflow"):
-        return f"set to start {bare(change['workflow'])}"
     if change.get("paused"):
         return "paused"
     return "resumed" + (", with what came meanwhile" if change.get("catch_up") else "")

@@ -106,12 +106,23 @@ class Client:
         return list(self._get("/triggers"))
 
     def change_trigger(
-        self, name: str, *, paused: bool | None = None, catch_up: bool = True, workflow: str = ""
+        self,
+        name: str,
+        *,
+        paused: bool | None = None,
+        catch_up: bool = True,
+        workflow: str = "",
+        filter: JSON | None = None,
     ) -> JSON:
-        """Pause or resume a trigger, or let it start another version of its workflow."""
+        """Pause or resume a trigger, or let it start another version of its workflow.
+
+        To that version belongs the filter that it was deployed with, unless another ``filter`` is given.
+        """
         body: JSON = {"catch_up": catch_up, "workflow": workflow}
         if paused is not None:
             body["paused"] = paused
+        if filter is not None:
+            body["filter"] = filter
         return dict(self._ask("PATCH", f"/triggers/{_segment(name)}", body=body))
 
     def remove_trigger(self, name: str) -> JSON:

@@ -176,6 +176,7 @@ class TriggerChange(Struct, frozen=True, kw_only=True, omit_defaults=True):
         paused: New state, if it changes.
         catch_up: On resuming, whether what came meanwhile is run.
         workflow: New version, if it changes (a rollback).
+        filter: New filter, if it changes (a rollback restores the former one).
     """
 
     tenant: str
@@ -184,6 +185,7 @@ class TriggerChange(Struct, frozen=True, kw_only=True, omit_defaults=True):
     paused: bool | None = None
     catch_up: bool = True
     workflow: str = ""
+    filter: dict[str, Any] | None = None
 
 
 class DeadLetterClose(Struct, frozen=True, kw_only=True):

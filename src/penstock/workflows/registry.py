@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -21,6 +21,8 @@ from penstock.core.ports import Record
 from penstock.core.rows import Definition, DefinitionKind
 from penstock.core.workflow import Trigger, Workflow
 
+FORMER_MAX = 100
+"""Most former definitions of a trigger that can be returned to."""
 _json = msgspec.json.Encoder()
 
 
@@ -48,6 +50,7 @@ class Registry:
         self.functions: dict[tuple[str, str], Function] = {}
         self.workflows: dict[tuple[str, str], Workflow] = {}
         self.triggers: dict[str, Trigger] = {}
+        self.former: dict[str, dict[int, Trigger]] = {}
         self.versions: dict[tuple[str, str, str], int] = {}
 
     def load(self) -> None:
@@ -57,6 +60,8 @@ class Registry:
                 self._function(msgspec.json.decode(row.body, type=Function))
             elif row.kind == DefinitionKind.WORKFLOW:
                 self._workflow(msgspec.json.decode(row.body, type=Workflow))
+            elif row.version:
+                self._former(msgspec.json.decode(row.body, type=Trigger), row.version)
             elif row.active:
                 self._trigger(msgspec.json.decode(row.body, type=Trigger))
 
@@ -121,8 +126,38 @@ class Registry:
             known = self.triggers.get(trigger.id)
             since = known.since if known else record.offset + 1
             trigger = msgspec.structs.replace(trigger, since=since, paused=known.paused if known else False)
+            self._remember(known, trigger, at)
             self._trigger(trigger)
             self._keep(DefinitionKind.TRIGGER, trigger.tenant, trigger.name, 0, trigger, at)
+
+    def _remember(self, known: Trigger | None, trigger: Trigger, at_ns: int) -> None:
+        """Keep a trigger as it is deployed, if it is another than before: numbered, for rollbacks."""
+        if trigger.id not in self.former and known is not None:
+            self._number(known, 0)  # deployed by a Penstock that did not remember
+        if self.deployed_before(trigger) is None:
+            self._number(trigger, at_ns)
+
+    def _number(self, trigger: Trigger, at_ns: int) -> None:
+        number = max(self.former.get(trigger.id, ()), default=0) + 1
+        self._former(trigger, number)
+        row = self._row(DefinitionKind.TRIGGER, trigger.tenant, trigger.name, number, trigger, at_ns)
+        self._store.put(msgspec.structs.replace(row, active=False))
+
+    def deployed_before(self, trigger: Trigger) -> int | None:
+        """Return the number under which a trigger with this filter and workflow was deployed last."""
+        same = (
+            number
+            for number, former in self.former.get(trigger.id, {}).items()
+            if (former.filter, former.workflow) == (trigger.filter, trigger.workflow)
+        )
+        return max(same, default=None)
+
+    def filter_with(self, trigger: Trigger, workflow: str) -> dict[str, Any] | None:
+        """Return the filter with which a trigger was deployed last to start this version; None if never."""
+        for former in reversed(self.former.get(trigger.id, {}).values()):
+            if former.workflow == workflow:
+                return former.filter
+        return None
 
     def _changed_trigger(self, change: TriggerChange, record: Record) -> TriggerChange | None:
         trigger = self.triggers.get(change.id)
@@ -131,6 +166,8 @@ class Registry:
         was_paused = trigger.paused
         if change.workflow:
             trigger = msgspec.structs.replace(trigger, workflow=change.workflow)
+        if change.filter is not None:
+            trigger = msgspec.structs.replace(trigger, filter=change.filter)
         if change.paused is not None and change.paused != was_paused:
             trigger = msgspec.structs.replace(trigger, paused=change.paused, since=record.offset + 1)
         self._trigger(trigger)
@@ -156,6 +193,12 @@ class Registry:
     def _trigger(self, trigger: Trigger) -> None:
         self.triggers[trigger.id] = trigger
         self._changed(trigger, trigger.id)
+
+    def _former(self, trigger: Trigger, number: int) -> None:
+        former = self.former.setdefault(trigger.id, {})
+        former[number] = trigger
+        if len(former) > FORMER_MAX:
+            del former[min(former)]
 
     def _version(self, kind: DefinitionKind, tenant: str, name: str, version: int) -> None:
         self.versions[kind, tenant, name] = max(version, self.versions.get((kind, tenant, name), 0))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -296,6 +298,34 @@ def test_definitions_are_listed_with_their_versions(served: Served) -> None:
     assert served.get("workflows/local/drawn")[0]["steps"][0]["function"] == "local/drawn@1"
     assert served.ask_api("GET", "functions/local/none").status == 404
     assert {each["name"] for each in served.get("triggers")} >= {"local/drawn", "local/slow", "local/bad"}
+
+
+def test_a_rollback_restores_the_filter_that_was_deployed_then(served: Served, tmp_path: Path) -> None:
+    def deployed(glob: str, answer: int) -> dict[str, Any]:
+        file = tmp_path / "rolled.py"
+        text = f"@function(on={glob!r})\ndef rolled(call): return {{'n': {answer}}}\n"
+        file.write_text(f"from penstock import function\n{text}")
+        return dict(asyncio.run(served.deploy(file)))
+
+    def trigger() -> dict[str, Any]:
+        return next(each for each in served.get("triggers") if each["name"] == "local/rolled")
+
+    assert deployed("*.one", 1)["warnings"] == []
+    first = trigger()["filter"]
+    (warning,) = deployed("/nowhere/*.two", 2)["warnings"]
+    assert warning == f"trigger local/rolled: no storage holds /nowhere/*.two; known: local ({served.files})"
+    deployed("*.three", 2)
+    assert [each["workflow"] for each in trigger()["former"]] == [f"local/rolled@{n}" for n in (1, 2, 3)]
+    assert served.ask_api("PATCH", "triggers/local/rolled", {"workflow": "local/rolled@1"}).status == 200
+    back = trigger()
+    assert (back["workflow"], back["filter"]) == ("local/rolled@1", first)
+    middle = back["former"][1]
+    change = {"workflow": middle["workflow"], "filter": middle["filter"]}
+    assert served.ask_api("PATCH", "triggers/local/rolled", change).status == 200
+    assert trigger()["filter"] == middle["filter"]
+    assert len(trigger()["former"]) == 3
+    assert served.ask_api("PATCH", "triggers/local/rolled", {"filter": {"x": 1}}).status == 422
+    assert served.ask_api("DELETE", "triggers/local/rolled").status == 200
 
 
 def test_a_deployment_is_held_to_the_rules(served: Served) -> None:

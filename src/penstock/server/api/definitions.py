@@ -48,12 +48,15 @@ class TriggerPatch(Struct, kw_only=True, forbid_unknown_fields=True):
     Attributes:
         paused: Whether it is paused.
         catch_up: On resuming, whether what came meanwhile is run.
-        workflow: ``namespace/name@version`` that it starts from now on (a rollback).
+        workflow: ``namespace/name@version`` that it starts from now on, with the filter that it had when it
+            was deployed with that version (a rollback).
+        filter: In the place of that filter.
     """
 
     paused: bool | UnsetType = msgspec.UNSET
     catch_up: bool = True
     workflow: Text = ""
+    filter: dict[str, Any] | UnsetType = msgspec.UNSET
 
 
 async def deploy(ask: Ask) -> Deployed:
@@ -120,8 +123,15 @@ async def workflow(ask: Ask) -> list[WorkflowView]:
 
 
 async def triggers(ask: Ask) -> list[TriggerView]:
-    """List the triggers that are deployed."""
-    return [trigger_view(trigger, row.deployed_ns) for row, trigger in await active_triggers(ask.desk)]
+    """List the triggers that are deployed, with the definitions that they had."""
+    former: dict[str, list[Definition]] = {}
+    for row in await ask.desk.state.definitions(DefinitionKind.TRIGGER, ask.desk.tenant):
+        if row.version:
+            former.setdefault(row.name, []).append(row)
+    return [
+        trigger_view(trigger, row.deployed_ns, former.get(row.name, ()))
+        for row, trigger in await active_triggers(ask.desk)
+    ]
 
 
 async def active_triggers(desk: Desk) -> list[tuple[Definition, Trigger]]:
@@ -145,11 +155,13 @@ async def find_trigger(desk: Desk, name: str) -> Trigger:
 async def change_trigger(ask: Ask) -> TriggerView:
     """Pause, resume or roll back a trigger."""
     patch: TriggerPatch = ask.body
-    if isinstance(patch.paused, UnsetType) and not patch.workflow:
-        raise Invalid("nothing is to be changed; give 'paused' or 'workflow'")
+    if isinstance(patch.paused, UnsetType) and isinstance(patch.filter, UnsetType) and not patch.workflow:
+        raise Invalid("nothing is to be changed; give 'paused', 'workflow' or 'filter'")
     wish: dict[str, Any] = {"catch_up": patch.catch_up, "workflow": await _version(ask.desk, patch.workflow)}
     if not isinstance(patch.paused, UnsetType):
         wish["paused"] = patch.paused
+    if not isinstance(patch.filter, UnsetType):
+        wish["filter"] = patch.filter
     answer = await ask.desk.link.ask("trigger", name=ask.names["name"], **wish)
     return trigger_view(msgspec.convert(answer, Trigger), 0)
 

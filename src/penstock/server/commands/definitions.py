@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ from msgspec.structs import replace
 
 from penstock.core import lifecycle
 from penstock.core.errors import NotFound
+from penstock.core.filter import parse
 from penstock.core.function import Function
 from penstock.core.lifecycle import Deployed, TriggerChange
 from penstock.core.rows import DefinitionKind
 from penstock.core.workflow import Trigger, Workflow
+from penstock.server.commands.reach import out_of_reach
 from penstock.server.commands.recorder import Recorder
 from penstock.server.commands.wishes import DeployWish, TriggerWish
 from penstock.server.existing import Existing
@@ -46,6 +49,7 @@ class Definitions:
             "workflows": [w.reference for w in fresh.workflows],
             "triggers": [t.name for t in fresh.triggers],
             "new": [f.reference for f in functions] + [w.reference for w in workflows],
+            "warnings": self._warnings(fresh),
         }
         if wish.dry_run:
             return report
@@ -63,9 +67,15 @@ class Definitions:
         return report
 
     async def change_trigger(self, wish: TriggerWish) -> Any:
-        """Pause, resume or roll back a trigger."""
+        """Pause, resume or roll back a trigger: to another version belongs the filter that it had with it."""
         trigger = self.find_trigger(wish.tenant, wish.name)
-        workflow = wish.workflow and self._parts.registry.workflow(wish.tenant, wish.workflow).reference
+        registry = self._parts.registry
+        workflow = wish.workflow and registry.workflow(wish.tenant, wish.workflow).reference
+        filter_ = wish.filter
+        if filter_ is not None:
+            parse(filter_)
+        elif workflow:
+            filter_ = registry.filter_with(trigger, workflow)
         change = TriggerChange(
             tenant=wish.tenant,
             principal=wish.principal,
@@ -73,6 +83,7 @@ class Definitions:
             paused=wish.paused,
             catch_up=wish.catch_up,
             workflow=workflow,
+            filter=filter_,
         )
         await self._recorder.record(lifecycle.TRIGGER_CHANGED, change, trigger.id)
         return self._parts.registry.triggers[trigger.id]
@@ -98,6 +109,16 @@ class Definitions:
             ):
                 return trigger
         raise NotFound(f"there is no trigger {name!r}; `penstock triggers` lists them")
+
+    def _warnings(self, deployment: Deployment) -> list[str]:
+        storages = self._parts.settings.storages
+        known = ", ".join(f"{each.name} ({each.folder})" for each in storages) or "none"
+        roots = [os.path.realpath(each.folder) for each in storages]
+        return [
+            f"trigger {trigger.name}: no storage holds {pattern}; known: {known}"
+            for trigger in deployment.triggers
+            for pattern in out_of_reach(parse(trigger.filter), roots)
+        ]
 
     def _pinned(self, deployment: Deployment) -> Deployment:
         known = self._parts.registry

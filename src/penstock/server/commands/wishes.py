@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec import Raw, Struct
 
 from penstock.core.event import Event, decode
@@ -45,6 +47,7 @@ class TriggerWish(Who):
     paused: bool | None = None
     catch_up: bool = True
     workflow: str = ""
+    filter: dict[str, Any] | None = None
 
 
 class StartWish(Who):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -54,8 +55,20 @@ class WorkflowView(Struct, kw_only=True):
     deployed: str | None
 
 
+class FormerTrigger(Struct, kw_only=True):
+    """A trigger as it was deployed once; ``number`` counts from 1."""
+
+    number: int
+    workflow: str
+    filter: Any
+    deployed: str | None
+
+
 class TriggerView(Struct, kw_only=True):
-    """A trigger; ``since`` is the offset of the first event that it may see."""
+    """A trigger; ``since`` is the offset of the first event that it may see.
+
+    ``former`` are its definitions so far, oldest first; the newest with the same filter and workflow is this.
+    """
 
     id: str
     name: str
@@ -65,6 +78,7 @@ class TriggerView(Struct, kw_only=True):
     paused: bool
     since: int
     deployed: str | None
+    former: list[FormerTrigger]
 
 
 class Deployed(Struct, kw_only=True):
@@ -75,6 +89,7 @@ class Deployed(Struct, kw_only=True):
     triggers: list[str]
     new: list[str]
     existing: int = 0
+    warnings: list[str] = []
 
 
 def function_view(row: Definition) -> FunctionView:
@@ -104,6 +119,13 @@ def edges(workflow: Workflow) -> list[Edge]:
     return [Edge(before=before, after=step.name) for step in workflow.steps for before in step.after]
 
 
-def trigger_view(trigger: Trigger, deployed_ns: int) -> TriggerView:
-    """Return a trigger."""
-    return filled(TriggerView, trigger, deployed=when(deployed_ns))
+def trigger_view(trigger: Trigger, deployed_ns: int, former: Sequence[Definition] = ()) -> TriggerView:
+    """Return a trigger; ``former`` are the rows of its definitions so far."""
+    return filled(
+        TriggerView, trigger, deployed=when(deployed_ns), former=[_former_trigger(row) for row in former]
+    )
+
+
+def _former_trigger(row: Definition) -> FormerTrigger:
+    found = msgspec.json.decode(row.body, type=Trigger)
+    return filled(FormerTrigger, found, number=row.version, deployed=when(row.deployed_ns))
