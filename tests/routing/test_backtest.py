@@ -36,7 +36,9 @@ def tried(
     records: list[Record], wanted: Trigger, *now: Trigger, causes: dict[str, str] | None = None
 ) -> Fired:
     known = {("local", "t/flow@3"): FLOW}
-    test = Backtest([wanted], {"t/flow": FLOW}, now, known, lambda run: (causes or {}).get(run, ""))
+    test = Backtest(
+        [wanted], {"t/flow": FLOW}, now, known, lambda event: (causes or {}).get(event.cause or "", "")
+    )
     for each in records:
         test.look(each)
     (fired,) = test.fired.values()

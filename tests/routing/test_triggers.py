@@ -22,7 +22,7 @@ def decided(offset: int = 10, *, event: dict[str, Any] | None = None, **members:
         name="me/w", version=1, tenant="local", steps=(step,), **{name: members.pop(name) for name in own}
     )
     causes = {"ours": "me/w", "theirs": "me/other"}
-    triggers = Triggers(FilterIndex(), lambda _t, _r: workflow, lambda run: causes[run])
+    triggers = Triggers(FilterIndex(), lambda _t, _r: workflow, lambda event: causes[event.cause or ""])
     given: dict[str, Any] = {
         "id": "t",
         "tenant": "local",

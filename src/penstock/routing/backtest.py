@@ -71,7 +71,7 @@ class Backtest:
         workflows: Theirs, by name without version.
         now: Deployed triggers; those of other names are left aside.
         workflows_now: Theirs, by tenant and reference.
-        cause_workflow: Returns the name of the workflow of the run with this id; empty if unknown.
+        cause_workflow: Returns the name of the workflow whose run raised an event; empty if unknown.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Backtest:
         workflows: dict[str, Workflow],
         now: Sequence[Trigger],
         workflows_now: dict[tuple[str, str], Workflow],
-        cause_workflow: Callable[[str], str],
+        cause_workflow: Callable[[Event], str],
     ) -> None:
         self.looked = 0
         self.fired = {

@@ -41,14 +41,14 @@ class Triggers:
     Args:
         index: Finds filters that match.
         workflow_of: Returns a workflow by tenant and reference, None if it is unknown.
-        cause_workflow: Returns the name of the workflow of the run with this id; empty if unknown.
+        cause_workflow: Returns the name of the workflow whose run raised an event; empty if unknown.
     """
 
     def __init__(
         self,
         index: Index,
         workflow_of: Callable[[str, str], Workflow | None],
-        cause_workflow: Callable[[str], str],
+        cause_workflow: Callable[[Event], str],
     ) -> None:
         self._index = index
         self._workflow_of = workflow_of
@@ -90,7 +90,7 @@ class Triggers:
         workflow = self._workflow_of(trigger.tenant, trigger.workflow)
         if workflow is None:
             return Match(trigger, Outcome.MATCHED)
-        if not workflow.own_outputs and self._cause_workflow(cause) == workflow.name:
+        if not workflow.own_outputs and self._cause_workflow(event) == workflow.name:
             reason = (
                 f"run {cause} of {workflow.name} raised this event itself; "
                 "set own_outputs if it shall start on its own outputs"

@@ -121,7 +121,7 @@ class Past:
             workflows,
             await self.triggers(),
             await self.workflows(),
-            lambda run: self._causes.get(run, ""),
+            lambda event: self._causes.get(event.cause or "", ""),
         )
         frames = self._log.frames(first, until)
         while block := [Record(0, at, ns, decode(body)) for at, ns, body in islice(frames, BLOCK)]:

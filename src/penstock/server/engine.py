@@ -40,6 +40,7 @@ class Engine:
     async def start(self) -> None:
         """Recover, then let sources run."""
         await self.shard.start()
+        self._shared.runtime.sweep_earlier()  # not before: what an earlier life left may still be published
         for source in self.sources:
             self.life.spawn(f"source {source.name}", self._run_source(source))
         await self._sources_ready()

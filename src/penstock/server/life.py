@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from penstock.core.errors import Refused
@@ -15,7 +15,10 @@ VITAL = "pump"
 
 
 class Life:
-    """A process's tasks, and its end.
+    """The tasks of a process, or of a shard of it, and its end.
+
+    Args:
+        failed: Called when it fails; a process's life then stops by itself.
 
     Attributes:
         started: Set when everything works.
@@ -24,7 +27,8 @@ class Life:
         troubles: What does not work at present, by the part's name, in words.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, failed: Callable[[BaseException], None] | None = None) -> None:
+        self._failed = failed
         self.started = asyncio.Event()
         self.stopping = asyncio.Event()
         self.failure: BaseException | None = None
@@ -50,8 +54,12 @@ class Life:
 
     def fail(self, error: BaseException) -> None:
         """End: the promises cannot be kept any more."""
+        if self.failure is not None:
+            return
         self.failure = error
         self.stopping.set()
+        if self._failed is not None:
+            self._failed(error)
 
     def trouble(self, part: str, words: str) -> None:
         """Note that a part does not work."""
@@ -67,6 +75,7 @@ class Life:
     async def close(self) -> None:
         """End all tasks."""
         self.stopping.set()
-        for task in list(self._tasks):
+        tasks = self._tasks - {asyncio.current_task()}
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -34,6 +34,7 @@ class Parts:
     places: Places
     folder: Path
     partition: int
+    alone: bool
     log: ShardLog
     state: ShardState
     ledger: PendingLedger

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from penstock.core import identity, lifecycle
 from penstock.core.errors import Invalid
@@ -17,7 +18,11 @@ from penstock.core.rows import (
     DeadLetter,
     DeadLetterKind,
     Decision,
+    FileState,
     Outcome,
+    OutputRow,
+    Row,
+    RunRow,
     Seen,
 )
 from penstock.routing.triggers import Match, Triggers
@@ -113,7 +118,27 @@ class Pump:
             if records[0].offset < self.folded:
                 records = [record for record in records if record.offset >= self.folded]
             if records:
+                await self._state.prefetch(self._asked_of(records))
                 self.fold_batch(records)
+
+    def _asked_of(self, records: Sequence[Record]) -> dict[type[Row], list[tuple[Any, ...]]]:
+        """Return the keys of the rows that folding these records will ask for."""
+        seen: list[tuple[Any, ...]] = []
+        files: list[tuple[Any, ...]] = []
+        runs: list[tuple[Any, ...]] = []
+        outputs: list[tuple[Any, ...]] = []
+        for record in records:
+            event = record.event
+            if event.source == lifecycle.SOURCE or event.source in self._numbered:
+                continue
+            seen.append((event.source, event.id))
+            if event.source.startswith(STORAGES) and event.subject:
+                path = path_of(event.subject)
+                files.append((event.source[len(STORAGES) :], path))
+                if event.cause is not None:
+                    runs.append((event.cause,))
+                    outputs.append((path,))
+        return {Seen: seen, FileState: files, RunRow: runs, OutputRow: outputs}
 
     def unseen(self, events: Sequence[Event]) -> list[Event]:
         """Return those of ``events`` that were not folded before. A first sieve: ``fold`` decides."""

@@ -11,7 +11,7 @@ import logging
 
 from penstock.core.errors import Broken, PenstockError
 from penstock.core.lifecycle import TriggerChange
-from penstock.core.rows import CursorRow, Intent
+from penstock.core.rows import CursorRow, Intent, RunRow
 from penstock.functions.environment import restore
 from penstock.server.backfill import Backfill, behind
 from penstock.server.jobs import sweep_jobs
@@ -21,6 +21,8 @@ from penstock.server.pump import READER
 
 logger = logging.getLogger("penstock.shard")
 REPLAY_BATCH = 1000
+REPLAY_MAX = 20_000
+"""Most records that are folded, where others append, too, before anything is carried out."""
 FINISH_S = 5.0
 """How long a start waits for publications that a crash interrupted, in seconds; then they go on behind it."""
 
@@ -30,7 +32,7 @@ class Shard:
 
     Args:
         parts: What it consists of, see ``server.wiring``.
-        life: Of the process.
+        life: Of the shard.
     """
 
     def __init__(self, parts: Parts, life: Life) -> None:
@@ -47,8 +49,7 @@ class Shard:
         self._replay()
         parts.keeper.caught_up()  # before anything is waited for, and so before any commit
         answered = await self._finish_publications()
-        parts.publisher.clean(parts.keeper.unanswered_jobs())
-        parts.runtime.sweep_earlier()
+        parts.publisher.clean(parts.keeper.unanswered_jobs(), self._is_ours)
         await self._restore_environments()
         parts.timers.load()  # before the waits are resumed, so that each keeps the deadline it had
         parts.keeper.resume(answered)
@@ -56,6 +57,10 @@ class Shard:
         self._life.spawn(VITAL, parts.pump.follow())
         for trigger_id in behind(parts.state):
             self._life.spawn("catch up", self.backfill.catch_up(trigger_id))
+
+    def _is_ours(self, run: str) -> bool:
+        parts = self.parts
+        return parts.alone or run in parts.keeper.active or parts.state.get(RunRow, run) is not None
 
     def _check_log(self) -> None:
         """Refuse to begin with a log that state is ahead of, before anything is taken for lost."""
@@ -70,10 +75,17 @@ class Shard:
             )
 
     def _replay(self) -> None:
-        """Fold what was appended after the last commit."""
+        """Fold what was appended after the last commit.
+
+        At a site others append, too, so there may be much that no owner has acted upon. Then the
+        replay ends early: what an owner did behind that is done again under the same names.
+        """
         log, pump = self.parts.log, self.parts.pump
-        while pump.folded < log.end().offsets[0]:
-            pump.fold_batch(log.read(pump.folded, pump.folded + REPLAY_BATCH))
+        end = log.end().offsets[0]
+        if not self.parts.alone:
+            end = min(end, pump.folded + REPLAY_MAX)
+        while pump.folded < end:
+            pump.fold_batch(log.read(pump.folded, min(pump.folded + REPLAY_BATCH, end)))
 
     async def _restore_environments(self) -> None:
         """Build again what triggers need and somebody removed from the cache."""

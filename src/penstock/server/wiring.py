@@ -12,11 +12,12 @@ Calls go down this list; whatever comes back enters by the log. An embedded inst
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 from time import time_ns
 
 from penstock.core.errors import Invalid
-from penstock.core.event import Event, encode
+from penstock.core.event import Event, encode, path_of
 from penstock.core.job import JobNotice
 from penstock.core.lifecycle import TriggerChange
 from penstock.core.policy import LOCAL_TENANT
@@ -29,6 +30,7 @@ from penstock.server.checkpoint import Checkpoint
 from penstock.server.jobs import Jobs
 from penstock.server.ledger import PendingLedger
 from penstock.server.letters import Letters
+from penstock.server.life import Life
 from penstock.server.outbox import Outbox
 from penstock.server.parts import Parts
 from penstock.server.pump import Pump
@@ -47,8 +49,10 @@ def build_shard(
     state: ShardState,
     *,
     partition: int = 0,
+    alone: bool = True,
     numbered: frozenset[str] = frozenset(),
-    broken: Callable[[BaseException], None] | None = None,
+    life: Life | None = None,
+    folder: Path | None = None,
 ) -> Shard:
     """Return a shard, ready to ``start``. Call it in the running event loop.
 
@@ -57,20 +61,23 @@ def build_shard(
         log: Its partition.
         state: Its part of the state.
         partition: The partition's number.
+        alone: Whether the log has no other partition.
         numbered: Sources whose contents the ledger numbers: no id of theirs comes twice.
-        broken: Called when its state can never be committed again; default: the process ends.
+        life: Of the shard, where it may end before its process; default: the process's.
+        folder: For its jobs alone; default: the process's.
     """
-    late = _Late(shared)
+    late = _Late()
+    life = life or shared.life
     settings = shared.settings
     letters = Letters(state)
     outbox = Outbox(log, late.refused, late.appended)
 
-    triggers = Triggers(FilterIndex(), late.workflow_of, late.workflow_of_run)
+    triggers = Triggers(FilterIndex(), late.workflow_of, late.cause_workflow)
     registry = Registry(state, triggers.changed)
     timers = Timers(state, late.due)
     publisher = Publisher(shared.roots, state, late.durable)
     jobs = Jobs(
-        shared.folder / "jobs",
+        (folder or shared.folder) / "jobs",
         shared.places.state / "logs",
         tuple(os.fsdecode(root) for root in shared.roots.values()),
         late.noticed,
@@ -103,7 +110,7 @@ def build_shard(
         keeper.stage()
         dispatcher.stage()
 
-    checkpoint = Checkpoint(log, state, stage, settings.checkpoint_s, broken or shared.life.fail)
+    checkpoint = Checkpoint(log, state, stage, settings.checkpoint_s, life.fail)
     ledger = PendingLedger(state, checkpoint.touch)
     pump = Pump(
         log=log,
@@ -120,8 +127,9 @@ def build_shard(
     late.parts = Parts(
         settings=settings,
         places=shared.places,
-        folder=shared.folder,
+        folder=folder or shared.folder,
         partition=partition,
+        alone=alone,
         log=log,
         state=state,
         ledger=ledger,
@@ -139,7 +147,7 @@ def build_shard(
         checkpoint=checkpoint,
         pump=pump,
     )
-    late.shard = Shard(late.parts, shared.life)
+    late.shard = Shard(late.parts, life)
     shared.returns.add(late.parts)
     return late.shard
 
@@ -149,9 +157,6 @@ class _Late:
 
     parts: Parts
     shard: Shard
-
-    def __init__(self, shared: Shared) -> None:
-        self._shared = shared
 
     def appended(self, records: Sequence[Record]) -> None:
         self.parts.pump.take(records)
@@ -184,9 +189,14 @@ class _Late:
     def workflow_of(self, tenant: str, reference: str) -> Workflow | None:
         return self.parts.registry.workflows.get((tenant, reference))
 
-    def workflow_of_run(self, run: str) -> str:
+    def cause_workflow(self, event: Event) -> str:
+        """Return the workflow whose run raised an event; of other shards' runs what they published tells."""
+        run = event.cause or ""
         active = self.parts.keeper.active.get(run)
         if active is not None:
             return active.workflow.name
         row = self.parts.state.get(RunRow, run)
-        return row.workflow.rsplit("@", 1)[0] if row is not None else ""
+        if row is not None:
+            return row.workflow.rsplit("@", 1)[0]
+        output = self.parts.state.output(path_of(event.subject)) if event.subject else None
+        return output.workflow.rsplit("@", 1)[0] if output is not None and output.run == run else ""

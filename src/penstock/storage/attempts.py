@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from penstock.core.errors import Unavailable
 from penstock.storage.beneath import Folders, enter
@@ -51,14 +51,15 @@ def drop(place: Place, key: str) -> None:
         return  # what is left goes at the next start
 
 
-def sweep(place: Place, kept: Collection[bytes]) -> int:
-    """Remove all attempts' folders but those of these names; return how many (blocking)."""
+def sweep(place: Place, kept: Collection[bytes], is_ours: Callable[[str], bool]) -> int:
+    """Remove attempts' folders of our runs, but those of these names; return how many (blocking)."""
     shown = os.path.join(place.path, ATTEMPTS)
     try:
         with place.opened() as top:
             attempts = enter(top, ATTEMPTS, shown)
             try:
-                names = set(os.listdir(attempts)).difference(map(os.fsdecode, kept))
+                left = set(os.listdir(attempts)).difference(map(os.fsdecode, kept))
+                names = [name for name in left if is_ours(name.partition("-")[0])]
                 for name in names:
                     shutil.rmtree(os.fsencode(name), ignore_errors=True, dir_fd=attempts)
                 return len(names)

@@ -232,16 +232,17 @@ class Publisher:
             for name in names
         )
 
-    def clean(self, wanted: Collection[str] = ()) -> int:
+    def clean(self, wanted: Collection[str] = (), is_ours: Callable[[str], bool] = lambda _run: True) -> int:
         """Remove attempts' folders that no intent needs; return how many. For the start only.
 
         Args:
             wanted: Keys of attempts that will be published although their files may have left the
                 place where they were written: a job that has ended is not run again.
+            is_ours: Says of a run's id whether the run is this shard's.
         """
         kept = {attempt_name(key) for key in wanted}
         kept |= {name_in(source) for intent in self.unfinished() for source, _ in moves_of(intent)}
-        return sum(sweep(place, kept) for place in self._places.values())
+        return sum(sweep(place, kept, is_ours) for place in self._places.values())
 
     def gone(self, paths: Collection[bytes]) -> list[bytes]:
         """Return those of these paths at which there is nothing, in a storage that is what it was. Blocks."""
