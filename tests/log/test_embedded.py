@@ -415,3 +415,18 @@ async def test_a_clock_that_was_once_ahead_does_not_make_everything_old(
     assert len(segment_bases(tmp_path)) > 1
     assert log.retain() == 0
     log.close()
+
+
+async def test_a_clock_that_stands_ahead_at_a_roll_removes_what_the_given_time_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "time_ns", lambda: time_ns() + 365 * 86400 * 10**9)
+    later_ns = 0
+    settings = LogSettings(segment_bytes=1, retention_s=3600.0)
+    log = EmbeddedLog(tmp_path, settings, now=lambda: time_ns() + later_ns)
+    for number in range(4):
+        await log.append(numbered(number, 1))
+    assert log.retain() == 0
+    later_ns = 2 * 3600 * 10**9
+    assert log.retain() == segment_bases(tmp_path)[-1] > 0
+    log.close()

@@ -65,6 +65,7 @@ class EmbeddedLog:
         settings: Sizes and retention.
         synced: Called with the offset behind the last durable record whenever that rises.
         pinned: Asked before retention removes segments: no record from this offset on is removed.
+        now: What time it is for what is removed by age, POSIX nanoseconds.
     """
 
     def __init__(
@@ -73,11 +74,13 @@ class EmbeddedLog:
         settings: LogSettings | None = None,
         synced: Callable[[int], None] | None = None,
         pinned: Callable[[], int | None] | None = None,
+        now: Callable[[], int] = time_ns,
     ) -> None:
         self.settings = settings or LogSettings()
         self.folder = folder
         self._synced = synced or (lambda _offset: None)
         self._pinned = pinned or (lambda: None)
+        self._now = now
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = lock(folder)
         self._reader = Reader(folder)
@@ -301,7 +304,7 @@ class EmbeddedLog:
         sizes = {base: segment_path(self.folder, base).stat() for base in bases}
         total = sum(stat.st_size for stat in sizes.values())
         # Append times never fall: after a clock that was once ahead they would make all the rest look old.
-        oldest_ns = min(self._last_ns, time_ns()) - int(self.settings.retention_s * 1e9)
+        oldest_ns = min(self._last_ns, self._now()) - int(self.settings.retention_s * 1e9)
         for base, following in pairwise(bases):
             too_much = total > self.settings.retention_bytes
             too_old = sizes[base].st_mtime_ns < oldest_ns

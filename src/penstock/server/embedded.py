@@ -39,7 +39,9 @@ def build(settings: Settings, places: Places, synced: Callable[[int], None], cgr
         life.spawn("housekeeping", tidy(shard.parts))
         return pinned(shard.parts)
 
-    log = EmbeddedLog(places.state / "log" / "0", settings.log, synced, needed)
+    log = EmbeddedLog(
+        places.state / "log" / "0", settings.log, synced, needed, lambda: shard.parts.calendar.now_ns()
+    )
     state = EmbeddedState(places.state / "state.db")
     numbered = frozenset(f"{STORAGES}{storage.name}" for storage in settings.storages)
     shard = build_shard(shared, log, state, numbered=numbered)

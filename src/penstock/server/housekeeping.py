@@ -15,7 +15,8 @@ log files of workers and jobs    not written to for ``history_s``
 scratch of an earlier life       at the next start, after recovery
 ================================ ==========================================================
 
-It is looked at at every start, and each time a log segment is full.
+It is looked at at every start, and each time a log segment is full. What time it is, ``calendar`` says: a
+clock that stands ahead must not make everything look old.
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ import logging
 import os
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from time import time, time_ns
 from typing import Protocol, runtime_checkable
 
 from penstock.core.errors import Unavailable
@@ -54,7 +54,7 @@ async def tidy(parts: Parts) -> None:
     """Remove what the rules above let go. On a full disk that is next time."""
     first = parts.log.retain(pinned(parts))
     history_s = parts.settings.history_s
-    before_ns = time_ns() - int(history_s * 1e9)
+    before_ns = parts.calendar.now_ns() - int(history_s * 1e9)
     try:
         await parts.state.forget(ended_before_ns=before_ns, offset_before=first)
         if isinstance(parts.state, OutputMemory):
@@ -62,7 +62,7 @@ async def tidy(parts: Parts) -> None:
     except Unavailable as error:
         logger.warning("old history stays for now: %s", error)
     loop = asyncio.get_running_loop()
-    removed = await loop.run_in_executor(None, _old_logs, parts.places.state / "logs", time() - history_s)
+    removed = await loop.run_in_executor(None, _old_logs, parts.places.state / "logs", before_ns / 1e9)
     if removed:
         logger.info("removed %d log files of functions, unused for %.0f days", removed, history_s / 86400)
 

@@ -12,6 +12,7 @@ from penstock.core.policy import LOCAL_TENANT
 from penstock.core.ports import BatchSystem, Runtime, ShardLog, ShardState
 from penstock.core.rows import DeadLetter
 from penstock.routing.triggers import Triggers
+from penstock.server.calendar import Calendar
 from penstock.server.checkpoint import Checkpoint
 from penstock.server.jobs import Jobs
 from penstock.server.ledger import PendingLedger
@@ -37,6 +38,7 @@ class Parts:
     alone: bool
     log: ShardLog
     state: ShardState
+    calendar: Calendar
     ledger: PendingLedger
     outbox: Outbox
     letters: Letters

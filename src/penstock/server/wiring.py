@@ -26,6 +26,7 @@ from penstock.core.rows import DeadLetter, DeadLetterKind, RunRow, TimerRow
 from penstock.core.workflow import Workflow
 from penstock.routing.index import FilterIndex
 from penstock.routing.triggers import Triggers
+from penstock.server.calendar import Calendar
 from penstock.server.checkpoint import Checkpoint
 from penstock.server.jobs import Jobs
 from penstock.server.ledger import PendingLedger
@@ -132,6 +133,7 @@ def build_shard(
         alone=alone,
         log=log,
         state=state,
+        calendar=Calendar(state),
         ledger=ledger,
         outbox=outbox,
         letters=letters,
