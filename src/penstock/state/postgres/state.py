@@ -10,13 +10,15 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
 from penstock.core.errors import Refused
 from penstock.core.rows import FileState, OutputRow, Row
+from penstock.state.history import Orphan
+from penstock.state.postgres.history import Removal
 from penstock.state.postgres.memory import Memory, Staged, Unknown
 from penstock.state.postgres.reading import Reading
 from penstock.state.postgres.schema import prepare
@@ -27,6 +29,7 @@ from penstock.state.postgres.writing import Writing
 FILES_PAGE = 2000
 """Ledger rows read at once."""
 R = TypeVar("R", bound=Row)
+T = TypeVar("T")
 
 
 class PostgresState:
@@ -190,12 +193,30 @@ class PostgresState:
 
     async def forget(self, *, ended_before_ns: int, offset_before: int) -> int:
         """Remove old history of this shard (see ``state.history``) and return how many runs went."""
+        steps: Iterator[int] | None = None
+
+        def step(removal: Removal) -> int | None:
+            nonlocal steps
+            steps = steps or removal.forget(ended_before_ns, offset_before)
+            return next(steps, None)
+
+        count = 0
+        while (removed := await self._between_commits(step)) is not None:
+            count += removed
+        return count
+
+    async def orphans(self, published_before_ns: int) -> tuple[list[Orphan], bool]:
+        """Look at this shard's next outputs for some whose run is forgotten (see ``state.history``)."""
+        return await self._between_commits(lambda removal: removal.orphans(published_before_ns))
+
+    async def forget_outputs(self, gone: Sequence[Orphan]) -> None:
+        """Remove outputs' rows that ``orphans`` has returned."""
+        await self._between_commits(lambda removal: removal.forget_outputs(gone))
+
+    async def _between_commits(self, work: Callable[[Removal], T]) -> T:
         async with self._committing:
-            count = await asyncio.get_running_loop().run_in_executor(
-                self._thread, self._writer.forget, ended_before_ns, offset_before
-            )
             self._memory.clear()
-            return count
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self._writer.remove, work)
 
     async def backup(self, target: Path) -> None:
         """Say who does it.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from psycopg import Error
@@ -22,6 +22,7 @@ from penstock.state.postgres.statements import STATEMENTS, columns_of
 from penstock.state.postgres.tables import OWN, TABLES
 from penstock.state.postgres.texts import INTEGER_MAX
 
+T = TypeVar("T")
 CHUNK_ROWS = 1000
 """Rows in one statement."""
 CHUNK_BYTES = 8 << 20
@@ -49,6 +50,9 @@ class Writing:
         self._session: Session | None = None
         self._in_doubt: Staged = {}
         self._offset = -1
+        self._removal = Removal(
+            self._connected, shard, lambda: self._through_the_fence(self._connected(), {})
+        )
         with translating(settings):
             ownership = take_over(self._connected(), shard, owner)
         self.epoch, self.commits = ownership.epoch, ownership.commits
@@ -104,13 +108,11 @@ class Writing:
         self._offset = max([self._offset, *own])
         return self._offset
 
-    def forget(self, ended_before_ns: int, offset_before: int) -> int:
-        """Remove old history of this shard and return how many runs went. Blocks."""
+    def remove(self, work: Callable[[Removal], T]) -> T:
+        """Return what one transaction's ``work`` on old history returns. Blocks."""
         with translating(self._settings):
             try:
-                session = self._connected()
-                removal = Removal(session, self._shard, lambda: self._through_the_fence(session, {}))
-                return removal.forget(ended_before_ns, offset_before)
+                return work(self._removal)
             except BaseException:
                 self.close()
                 raise
