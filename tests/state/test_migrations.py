@@ -78,6 +78,9 @@ def test_a_database_of_an_older_schema_is_brought_up_with_all_its_rows(golden: P
     assert indexes(old) == indexes(tmp_path / "new.db")
     assert schema(old) == str(SCHEMA_VERSION)
     EmbeddedState(old).close()  # and once more
+    with closing(sqlite3.connect(old)) as connection:
+        counted = [("dead_letters", "state of DeadLetter", 1), ("runs", "phase of RunRow", 1)]
+        assert connection.execute("SELECT * FROM counts ORDER BY what").fetchall() == counted
 
 
 @pytest.mark.anyio
