@@ -53,7 +53,7 @@ class Postgres(Server):
             shutil.chown(self.home, self._user)
         options = ["-A", "trust", "-U", SUPERUSER, "-E", "UTF8", "--locale", "C.UTF-8", "-N"]
         done = subprocess.run(
-            self._as_user([_program("initdb"), "-D", str(self.data), *options]),
+            self._as_user([program_of("initdb"), "-D", str(self.data), *options]),
             capture_output=True,
             text=True,
             cwd=self.home,
@@ -71,7 +71,7 @@ class Postgres(Server):
     def command(self) -> list[str]:
         """Return the server's command line."""
         places = ["-D", str(self.data), "-p", str(self.port), "-k", str(self.home), "-h", "127.0.0.1"]
-        return self._as_user([_program("postgres"), *places])
+        return self._as_user([program_of("postgres"), *places])
 
     def _signal(self, number: int) -> None:
         """Tell every process of it: each has a process group of its own."""
@@ -112,7 +112,7 @@ class Postgres(Server):
         }
 
 
-def _program(name: str) -> str:
+def program_of(name: str) -> str:
     """Return the path of the newest one that is installed; Debian has them beside the path."""
     found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[4]))
     path = str(found[-1]) if found else shutil.which(name)

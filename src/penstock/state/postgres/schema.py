@@ -7,7 +7,7 @@ from sqlalchemy.pool import NullPool
 
 from penstock.core.errors import Unavailable
 from penstock.state.migrations import SCHEMA_VERSION, bring_up, schema_of
-from penstock.state.postgres.session import connect, translating
+from penstock.state.postgres.session import Session, connect, translating
 from penstock.state.postgres.settings import PostgresSettings
 from penstock.state.postgres.tables import metadata
 
@@ -24,9 +24,13 @@ def prepare(settings: PostgresSettings) -> None:
     Raises:
         Unavailable: The database is away, too old, or was written by a newer Penstock.
     """
-    engine = create_engine(
-        "postgresql+psycopg://", creator=lambda: connect(settings, "schema"), poolclass=NullPool
-    )
+
+    def session() -> Session:
+        made = connect(settings, "schema")
+        made.autocommit = False  # SQLAlchemy leaves it to the driver to begin transactions
+        return made
+
+    engine = create_engine("postgresql+psycopg://", creator=session, poolclass=NullPool)
     with translating(settings), engine.connect() as connection:
         with connection.begin():
             _check_version(connection, settings)
