@@ -13,9 +13,11 @@ from typing import TypeVar
 
 import pytest
 
+from tests.servers.activemq import ActiveMq
 from tests.servers.kafka import Kafka
 from tests.servers.postgres import Postgres
 from tests.servers.server import Missing, Server
+from tests.servers.xrootd import Xrootd
 
 S = TypeVar("S", bound=Server)
 
@@ -62,3 +64,15 @@ def kafka(servers: Servers) -> Kafka:
 def postgres(servers: Servers) -> Postgres:
     """Return a PostgreSQL server; tests use schemas of their own and do not stop it."""
     return servers.start(Postgres)
+
+
+@pytest.fixture(scope="session")
+def activemq(servers: Servers) -> ActiveMq:
+    """Return an ActiveMQ broker; tests use queues of their own, and start it again if they stop it."""
+    return servers.start(ActiveMq)
+
+
+@pytest.fixture(scope="session")
+def xrootd(servers: Servers) -> Xrootd:
+    """Return an XRootD server that tells a program; tests use folders of their own."""
+    return servers.start(Xrootd)

@@ -19,8 +19,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from tests.servers.server import Missing, Server
 
 SERVERS = {
+    "activemq": "tests.servers.activemq:ActiveMq",
     "kafka": "tests.servers.kafka:Kafka",
     "postgres": "tests.servers.postgres:Postgres",
+    "xrootd": "tests.servers.xrootd:Xrootd",
 }
 """Name to class; imported only when it is wanted."""
 
