@@ -132,6 +132,23 @@ def test_a_terminal_that_is_narrow_gets_no_longer_lines(tmp_path: Path, api: Fak
     assert "✗ failed" in said
 
 
+def test_functions_say_what_starts_them_and_whether_they_are_undeployed(
+    penstock: Command, api: FakeApi
+) -> None:
+    each = {"version": 1, "deployed": ENDED, "summary": "", "triggers": [], "undeployed": False}
+    functions = [
+        {**each, "name": "local/gone", "undeployed": True},
+        {**each, "name": "local/part"},
+        {**each, "name": "local/scan", "triggers": ["local/scan", "local/night"]},
+        {**each, "name": "local/tool"},
+    ]
+    api.set("GET /functions", functions)
+    api.set("GET /workflows", [each for each in functions if each["name"] != "local/part"])
+    rows = penstock("functions").out.splitlines()[1:]
+    starts = ["■ undeployed", "a workflow, as a step", "scan, night", "hand only"]
+    assert [row.endswith(words) for row, words in zip(rows, starts, strict=True)] == [True] * 4
+
+
 def test_filters_of_events_are_put_together(penstock: Command, api: FakeApi, tmp_path: Path) -> None:
     api.set("GET /events", {"events": [], "next": None})
     penstock("events", "--type", "file.created", "--file", "a b.h5", "--filter", "subject LIKE '%x'")
@@ -185,6 +202,7 @@ def test_status_tells_of_troubles_and_how_to_open_the_page(penstock: Command, ap
         "runs": {"active": 1, "waiting": 2},
         "in_flight": 3,
         "triggers": 4,
+        "paused": 3,
         "storages": [{"name": "data", "folder": "/data"}],
         "troubles": {"data": "folder '/data' is not there"},
     }
@@ -200,6 +218,7 @@ def test_status_tells_of_troubles_and_how_to_open_the_page(penstock: Command, ap
     out = penstock("status").out
     assert "✗ data: folder '/data' is not there" in out
     assert "2 wait for room" in out
+    assert "4, of which ‖ paused: 3" in out
     assert "2 open" in out
     assert "dropped" not in out
     assert penstock("status", "--json").objects() == [{"running": True, **status}]

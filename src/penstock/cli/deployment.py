@@ -15,6 +15,7 @@ from penstock.cli.screen import lines, note, say
 from penstock.cli.session import Session, any_path, as_json, dry_run, existing_file, session
 from penstock.core.errors import NotFound
 from penstock.core.policy import LOCAL_TENANT
+from penstock.functions.child import ignore
 from penstock.server.deploy import prepare
 
 NAMES_SHOWN = 8
@@ -27,11 +28,18 @@ NAMES_SHOWN = 8
 @rich_click.option(
     "--wheels", type=any_path, metavar="DIR", help="Install from these wheels, not from the network."
 )
+@rich_click.option("--verbose", is_flag=True, help="Show what the installer and the file itself print.")
 @dry_run
 @as_json
 @session
 def deploy(
-    the: Session, file: Path, existing: bool, wheels: Path | None, dry_run: bool, as_json: bool
+    the: Session,
+    file: Path,
+    existing: bool,
+    wheels: Path | None,
+    verbose: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Deploy the functions and workflows of a file.
 
@@ -47,6 +55,7 @@ def deploy(
             principal=the.principal,
             wheels=wheels,
             progress=progress.step,
+            on_line=progress.line if verbose else ignore,
         )
     report = the.client.submit(msgspec.to_builtins(deployment), existing=existing, dry_run=dry_run)
     if as_json:

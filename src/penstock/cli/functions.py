@@ -9,7 +9,7 @@ import rich_click
 from penstock.cli import wording
 from penstock.cli.lookup import bare, one
 from penstock.cli.nouns import Noun
-from penstock.cli.screen import Column, card, lines, note, show, table
+from penstock.cli.screen import Cell, Column, Row, card, lines, note, show, state, table
 from penstock.cli.session import Session, as_json, session
 
 JSON = dict[str, Any]
@@ -18,6 +18,7 @@ COLUMNS = (
     Column("VERSION", lambda each: str(each["version"])),
     Column("KIND", lambda each: each["what"]),
     Column("DEPLOYED", lambda each: wording.moment(each["deployed"])),
+    Column("STARTED BY", lambda each: _starts(each), middle=True),
     Column("SUMMARY", lambda each: each["summary"], fold=True),
 )
 STEPS = (
@@ -49,8 +50,19 @@ def list_(the: Session, as_json: bool) -> None:
 def _all(the: Session) -> list[JSON]:
     made = [{"what": "function", **each} for each in the.client.functions()]
     names = {each["name"] for each in made}
-    made += [{"what": "workflow", **each} for each in the.client.workflows() if each["name"] not in names]
+    workflows = the.client.workflows()
+    alone = {each["name"] for each in workflows}
+    for each in made:
+        each["step"] = each["name"] not in alone
+    made += [{"what": "workflow", **each} for each in workflows if each["name"] not in names]
     return sorted(made, key=lambda each: str(each["name"]))
+
+
+def _starts(each: Row) -> Cell:
+    if each["undeployed"]:
+        return state("undeployed")
+    by = ", ".join(map(bare, each["triggers"]))
+    return by or ("a workflow, as a step" if each.get("step") else "hand only")
 
 
 @functions.command("show")

@@ -28,7 +28,7 @@ def tell(whole: JSON) -> None:
             ("run", run["id"]),
             ("state", state(run["phase"])),
             ("workflow", bare(run["workflow"])),
-            ("file", wording.printable(run["path"])),
+            ("file" if run["path"].startswith("/") else "about", wording.printable(run["path"])),
             ("started", wording.moment(run["started"])),
             ("took", wording.span(run["started"], run["ended"])),
             ("by", _why(whole, event)),

@@ -18,7 +18,7 @@ from penstock.cli.run_tree import tell
 from penstock.cli.screen import Column, lines, note, say, show, state
 from penstock.cli.session import Session, as_json, dry_run, existing_file, session
 from penstock.client.client import located
-from penstock.core.errors import Failed
+from penstock.core.errors import Failed, Invalid
 
 PHASES = ("waiting", "running", "succeeded", "failed", "cancelled")
 COLUMNS = (
@@ -109,7 +109,11 @@ def _begun(the: Session, run: str, *, wait: bool, as_json: bool) -> int:
 @runs.command("rerun")
 @rich_click.argument("run")
 @rich_click.option(
-    "--from", "step", metavar="STEP", default="", help="Begin at this step; default: at what failed."
+    "--from",
+    "step",
+    metavar="STEP",
+    default="",
+    help="Begin at this step (`runs show` lists them); default: at what failed.",
 )
 @rich_click.option("--whole", is_flag=True, help="Everything again, with the trigger's current version.")
 @rich_click.option("--wait", is_flag=True, help="Wait until it has ended; exit code 1 if it failed.")
@@ -119,8 +123,11 @@ def _begun(the: Session, run: str, *, wait: bool, as_json: bool) -> int:
 def rerun(the: Session, run: str, step: str, whole: bool, wait: bool, dry_run: bool, as_json: bool) -> int:
     """Run a run again: from what failed, from a step, or as a whole.
 
-    Steps that succeeded before keep their answers, unless they come after where it begins.
+    Steps that succeeded before keep their answers, unless they come after where it begins. A run that
+    succeeded has no such place by itself: say `--from STEP` or `--whole`.
     """
+    if step and whole:
+        raise Invalid("--from begins at a step, --whole runs all of them again; give one of the two")
     full = run_id(the.client, run)
     if dry_run or step:
         steps = [each["name"] for each in the.client.run(full)["steps"]]

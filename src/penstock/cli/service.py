@@ -209,11 +209,17 @@ def _engine_fields(engine: dict[str, Any]) -> list[tuple[str, str | Text]]:
     if engine:
         waiting = f", {runs['waiting']} wait for room" if runs.get("waiting") else ""
         fields += [
-            ("triggers", str(engine["triggers"])),
+            ("triggers", _triggers(engine)),
             ("under way", f"{runs.get('active', 0)} runs{waiting}, {engine['in_flight']} calls"),
         ]
     troubles: dict[str, str] = engine.get("troubles", {})
     return fields + [("trouble", Text(f"✗ {name}: {why}", style="red")) for name, why in troubles.items()]
+
+
+def _triggers(engine: dict[str, Any]) -> Text:
+    paused = engine.get("paused", 0)
+    told = Text(str(engine["triggers"]))
+    return told + Text.assemble(", of which ", state("paused"), f": {paused}") if paused else told
 
 
 def _counts(counts: dict[str, int]) -> str:

@@ -39,6 +39,7 @@ STATES: dict[str, tuple[str, str]] = {
     "superseded": ("✓", "dim"),
     "duplicate": ("=", "dim"),
     "stopped": ("■", "yellow"),
+    "undeployed": ("■", "dim"),
     "note": ("!", "yellow"),
 }
 

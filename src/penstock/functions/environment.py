@@ -56,7 +56,13 @@ class Environment:
 
 
 def ensure(
-    script: Path, cache: Path, wheels: Path | None = None, progress: Lines = ignore, *, lock: str = ""
+    script: Path,
+    cache: Path,
+    wheels: Path | None = None,
+    progress: Lines = ignore,
+    *,
+    lock: str = "",
+    on_line: Lines | None = None,
 ) -> Environment:
     """Return the environment that ``script`` asks for, made if it is not in ``cache``. May block for minutes.
 
@@ -66,6 +72,7 @@ def ensure(
         wheels: Folder of packages to use instead of the network.
         progress: Gets a line for each thing that is being done.
         lock: A stored lock to build from instead of resolving again.
+        on_line: Gets what the tool says besides; default: ``progress``.
 
     Raises:
         Invalid: The block is wrong, or a package, version or Python that it asks for is not to be had.
@@ -73,7 +80,7 @@ def ensure(
         Timeout: Resolving or installing took too long.
     """
     wanted = read(script)
-    tool = _Uv(script.name, wheels, progress)
+    tool = _Uv(script.name, wheels, on_line or progress)
     python = _interpreter(tool, script.name, wanted)
     if not wanted.dependencies and not lock:
         return Environment(python=python)

@@ -36,13 +36,22 @@ class Call(dict[str, Any]):
 
     @property
     def input(self) -> Path:
-        """Local path of the first input."""
+        """Local path of the first input.
+
+        Raises:
+            LookupError: The run was started without a file.
+        """
+        if "read" not in self:
+            raise LookupError(
+                "this run has no input file, and the function asks for one; start it on a file "
+                "('penstock runs start NAME --file PATH'), or look at 'params' and 'event' only"
+            )
         return _local(self["read"])
 
     @property
     def inputs(self) -> list[Path]:
         """Local paths of all inputs: the event's file, then the outputs of earlier steps."""
-        return [_local(place) for place in self.get("inputs") or [self["read"]]]
+        return [_local(place) for place in self.get("inputs") or ()] or [self.input]
 
     @property
     def results(self) -> dict[str, Any]:

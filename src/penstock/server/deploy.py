@@ -5,7 +5,6 @@ This runs in the process of who deploys, with their rights: importing a user's f
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,12 @@ from msgspec.structs import replace
 
 from penstock.core.function import Function, Kind
 from penstock.functions import bundle
+from penstock.functions.child import Lines, ignore
 from penstock.functions.description import describe
 from penstock.functions.environment import Environment, ensure
 from penstock.server.settings import Places
 from penstock.workflows.definitions import read
 from penstock.workflows.deployment import Deployment
-
-Progress = Callable[[str], None]
 
 
 def prepare(
@@ -29,7 +27,8 @@ def prepare(
     tenant: str,
     principal: str,
     wheels: Path | None = None,
-    progress: Progress = lambda _line: None,
+    progress: Lines = ignore,
+    on_line: Lines | None = None,
 ) -> Deployment:
     """Return what ``file`` defines, its code copied and its environments built. May block for minutes.
 
@@ -40,6 +39,7 @@ def prepare(
         principal: Who deploys.
         wheels: Folder of packages to use instead of the network.
         progress: Told what is being done, a line at a time.
+        on_line: Gets what tools and the file itself say meanwhile; default: ``progress``.
 
     Raises:
         Invalid: The file is wrong; every fault is named with its place.
@@ -48,9 +48,9 @@ def prepare(
     environments: dict[Path, Environment] = {}
 
     def described(script: Path) -> dict[str, Any]:
-        environment = ensure(script, places.cache / "environments", wheels, progress)
+        environment = ensure(script, places.cache / "environments", wheels, progress, on_line=on_line)
         environments[script.resolve()] = environment
-        return describe(script, environment.python, on_line=progress).document
+        return describe(script, environment.python, on_line=on_line or progress).document
 
     progress(f"{file.name}: reading")
     deployment = read(file, tenant, principal, described)

@@ -325,7 +325,11 @@ def test_a_rollback_restores_the_filter_that_was_deployed_then(served: Served, t
     assert trigger()["filter"] == middle["filter"]
     assert len(trigger()["former"]) == 3
     assert served.ask_api("PATCH", "triggers/local/rolled", {"filter": {"x": 1}}).status == 422
+    by = {each["name"]: (each["triggers"], each["undeployed"]) for each in served.get("functions")}
+    assert by["local/rolled"] == (["local/rolled"], False)
     assert served.ask_api("DELETE", "triggers/local/rolled").status == 200
+    by = {each["name"]: (each["triggers"], each["undeployed"]) for each in served.get("functions")}
+    assert by["local/rolled"] == ([], True)
 
 
 def test_a_deployment_is_held_to_the_rules(served: Served) -> None:

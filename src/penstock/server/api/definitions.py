@@ -18,10 +18,12 @@ from penstock.server.api.shapes import (
     Deployed,
     Done,
     FunctionView,
+    Starters,
     Text,
     TriggerView,
     WorkflowView,
     function_view,
+    starters,
     trigger_view,
     workflow_view,
 )
@@ -103,23 +105,31 @@ def _faults(deployment: Deployment) -> Iterator[str]:
 async def functions(ask: Ask) -> list[FunctionView]:
     """List the newest version of every function."""
     rows = await ask.desk.state.definitions(DefinitionKind.FUNCTION, ask.desk.tenant)
-    return [function_view(row) for row in _newest(rows)]
+    starts = await _starters(ask.desk)
+    return [function_view(row, starts) for row in _newest(rows)]
 
 
 async def function(ask: Ask) -> list[FunctionView]:
     """List all versions of a function, oldest first."""
-    return [function_view(row) for row in await _named(ask, DefinitionKind.FUNCTION)]
+    rows, starts = await _named(ask, DefinitionKind.FUNCTION), await _starters(ask.desk)
+    return [function_view(row, starts) for row in rows]
 
 
 async def workflows(ask: Ask) -> list[WorkflowView]:
     """List the newest version of every workflow."""
     rows = await ask.desk.state.definitions(DefinitionKind.WORKFLOW, ask.desk.tenant)
-    return [workflow_view(row) for row in _newest(rows)]
+    starts = await _starters(ask.desk)
+    return [workflow_view(row, starts) for row in _newest(rows)]
 
 
 async def workflow(ask: Ask) -> list[WorkflowView]:
     """List all versions of a workflow, oldest first."""
-    return [workflow_view(row) for row in await _named(ask, DefinitionKind.WORKFLOW)]
+    rows, starts = await _named(ask, DefinitionKind.WORKFLOW), await _starters(ask.desk)
+    return [workflow_view(row, starts) for row in rows]
+
+
+async def _starters(desk: Desk) -> Starters:
+    return starters(await desk.state.definitions(DefinitionKind.TRIGGER, desk.tenant))
 
 
 async def triggers(ask: Ask) -> list[TriggerView]:

@@ -127,6 +127,7 @@ def _engine_numbers(engine: dict[str, Any]) -> Iterator[Metric]:
     yield _gauge("runs_backlog", "Runs that wait for a place.", engine["runs"]["waiting"])
     yield _gauge("calls_in_flight", "Calls and jobs without an answer.", engine["in_flight"])
     yield _gauge("triggers", "Triggers that are deployed.", engine["triggers"])
+    yield _gauge("triggers_paused", "Triggers that are paused.", engine["paused"])
     yield _gauge(
         "pump_lag_records", "Records appended but not folded.", engine["log"]["end"] - engine["folded"]
     )

@@ -88,6 +88,7 @@ class Whole:
             "runs": {"active": len(parts.keeper.active), "waiting": len(parts.keeper.backlog)},
             "in_flight": len(parts.dispatcher.in_flight),
             "triggers": len(parts.registry.triggers),
+            "paused": sum(trigger.paused for trigger in parts.registry.triggers.values()),
             "storages": [{"name": s.name, "folder": s.folder} for s in parts.settings.storages],
             "troubles": self._engine.life.troubles
             | parts.publisher.troubles

@@ -90,7 +90,10 @@ class Runs:
             raise Conflict(f"run {row.id} has not ended; cancel it first (`penstock runs cancel {row.id}`)")
         old = restore(row.snapshot)
         if old.phase is Phase.SUCCEEDED and not (wish.from_step or wish.whole):
-            raise Conflict(f"run {row.id} succeeded; name a step to begin from, or ask for the whole run")
+            raise Conflict(
+                f"run {row.id} succeeded, so there is no failure to go on from; begin at a step "
+                f"(`penstock runs rerun {row.id} --from STEP`), or run all of it again (`--whole`)"
+            )
         event, params = self._parts.keeper.event_of(old)
         trigger = self._parts.registry.triggers.get(row.trigger)
         workflow = trigger.workflow if trigger is not None and wish.whole else old.workflow

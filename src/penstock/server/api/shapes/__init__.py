@@ -6,11 +6,13 @@ Times are RFC 3339 in UTC; absent means that it has not happened.
 from penstock.server.api.shapes.definition import (
     Deployed,
     FunctionView,
+    Starters,
     StepPlan,
     TriggerView,
     WorkflowView,
     edges,
     function_view,
+    starters,
     trigger_view,
     workflow_view,
 )
@@ -84,6 +86,7 @@ __all__ = [
     "RunStarted",
     "RunSummary",
     "RunView",
+    "Starters",
     "Status",
     "StepPlan",
     "StepView",
@@ -105,6 +108,7 @@ __all__ = [
     "page_mark",
     "read_mark",
     "run_summary",
+    "starters",
     "trigger_view",
     "workflow_view",
 ]

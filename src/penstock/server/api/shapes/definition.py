@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -17,7 +17,7 @@ from penstock.server.api.times import when
 
 
 class FunctionView(Struct, kw_only=True):
-    """A function at one version."""
+    """A function at one version; ``undeployed`` if it had triggers and they were removed."""
 
     name: str
     version: int
@@ -30,6 +30,8 @@ class FunctionView(Struct, kw_only=True):
     concurrency: int
     limits: dict[str, Any]
     deployed: str | None
+    triggers: list[str]
+    undeployed: bool
 
 
 class StepPlan(Struct, kw_only=True):
@@ -44,7 +46,7 @@ class StepPlan(Struct, kw_only=True):
 
 
 class WorkflowView(Struct, kw_only=True):
-    """A workflow at one version."""
+    """A workflow at one version; ``undeployed`` if it had triggers and they were removed."""
 
     name: str
     version: int
@@ -53,6 +55,8 @@ class WorkflowView(Struct, kw_only=True):
     steps: list[StepPlan]
     edges: list[Edge]
     deployed: str | None
+    triggers: list[str]
+    undeployed: bool
 
 
 class FormerTrigger(Struct, kw_only=True):
@@ -92,7 +96,33 @@ class Deployed(Struct, kw_only=True):
     warnings: list[str] = []
 
 
-def function_view(row: Definition) -> FunctionView:
+class Starters(NamedTuple):
+    """What starts each workflow by its name; ``removed`` are those that were started by something once."""
+
+    triggers: dict[str, list[str]]
+    removed: frozenset[str]
+
+    def of(self, name: str) -> dict[str, Any]:
+        """Return the members of a view that say what starts a function or workflow."""
+        found = self.triggers.get(name, [])
+        return {"triggers": found, "undeployed": not found and name in self.removed}
+
+
+def starters(rows: Sequence[Definition]) -> Starters:
+    """Return what starts what, from the rows of triggers."""
+    triggers: dict[str, list[str]] = {}
+    removed = set()
+    for row in rows:
+        trigger = msgspec.json.decode(row.body, type=Trigger)
+        name = trigger.workflow.partition("@")[0]
+        if row.active:
+            triggers.setdefault(name, []).append(trigger.name)
+        elif not row.version:
+            removed.add(name)
+    return Starters(triggers, frozenset(removed))
+
+
+def function_view(row: Definition, starts: Starters) -> FunctionView:
     """Return a function."""
     found = msgspec.json.decode(row.body, type=Function)
     return filled(
@@ -101,17 +131,25 @@ def function_view(row: Definition) -> FunctionView:
         command=list(found.command),
         limits=msgspec.to_builtins(found.limits),
         deployed=when(row.deployed_ns),
+        **starts.of(found.name),
     )
 
 
-def workflow_view(row: Definition) -> WorkflowView:
+def workflow_view(row: Definition, starts: Starters) -> WorkflowView:
     """Return a workflow with its graph."""
     found = msgspec.json.decode(row.body, type=Workflow)
     steps = [
         filled(StepPlan, step, after=list(step.after), batch=step.batch.system if step.batch else "")
         for step in found.steps
     ]
-    return filled(WorkflowView, found, steps=steps, edges=edges(found), deployed=when(row.deployed_ns))
+    return filled(
+        WorkflowView,
+        found,
+        steps=steps,
+        edges=edges(found),
+        deployed=when(row.deployed_ns),
+        **starts.of(found.name),
+    )
 
 
 def edges(workflow: Workflow) -> list[Edge]:
