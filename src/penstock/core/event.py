@@ -139,9 +139,9 @@ def decode(raw: bytes | memoryview) -> Event:
         raise Invalid("not a CloudEvent: 'specversion' is missing; expected '1.0'")
     unknown = members.keys() - _KNOWN
     if not unknown:
-        return _checked(event)
+        return checked(event)
     extensions = {name: _extension(name, members[name]) for name in sorted(unknown)}
-    return _checked(msgspec.structs.replace(event, extensions=extensions))
+    return checked(msgspec.structs.replace(event, extensions=extensions))
 
 
 def decode_trusted(raw: bytes | memoryview) -> Event:
@@ -161,7 +161,12 @@ def _extension(name: str, raw: Raw) -> str | int | bool:
     return value
 
 
-def _checked(event: Event) -> Event:
+def checked(event: Event) -> Event:
+    """Return ``event``, whose attributes came from outside, if they are what CloudEvents allows.
+
+    Raises:
+        Invalid: They are not; every fault is named.
+    """
     faults = [
         f"attribute {name!r} is empty; CloudEvents wants at least one character"
         for name in ("id", "source", "type", "subject")

@@ -26,8 +26,9 @@ QUEUE_KIB = 16 << 10
 """Most that the client reads ahead."""
 ANSWER_S = 30.0
 """Longest wait for a broker's answer about offsets."""
-FETCH_WAIT_MS = 20_000
-"""How long a broker holds a fetch that finds nothing new; it answers at once when something comes."""
+FETCH_WAIT_MS = 5_000
+"""How long a broker holds a fetch that finds nothing new; it answers at once when something comes.
+So long, at worst, waits a partition that was just given to us."""
 
 logger = logging.getLogger("penstock.sources.kafka")
 Begin = Callable[[Sequence[str]], Mapping[str, int | Literal["start", "end"]]]

@@ -1,0 +1,115 @@
+"""The topic of a log: made if it is absent, refused if it is not what the log needs. Blocking."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import ConfigResource
+from confluent_kafka.admin._resource import ResourceType
+from confluent_kafka.cimpl import NewTopic
+
+from penstock.core.errors import Invalid
+from penstock.log.kafka_settings import KafkaLogSettings
+from penstock.outside.kafka import in_words, opened
+
+ANSWER_S = 10.0
+"""Longest wait for one answer of the cluster."""
+
+APPEAR_S = 0.02
+"""How often brokers are asked for a topic that was just made."""
+
+
+def ensure_topic(settings: KafkaLogSettings) -> None:
+    """Return once the topic is there and is what the settings say.
+
+    Raises:
+        Invalid: It is there and different; every difference is named, with what to do.
+        Unavailable: The cluster cannot be asked, or it is absent and may not be made.
+    """
+    admin: AdminClient = opened(AdminClient, settings, {})
+    try:
+        replicas = _replicas(admin, settings.topic)
+        if not replicas and settings.create:
+            _create(admin, settings)
+            replicas = _appeared(admin, settings.topic)
+        faults = _faults(settings, replicas, _config(admin, settings.topic))
+    except KafkaException as error:
+        raise in_words(
+            error.args[0], settings, f"the log's topic {settings.topic!r} cannot be used"
+        ) from error
+    if faults:
+        raise Invalid(
+            f"the topic {settings.topic!r} at {settings.servers} does not fit the settings:", faults
+        )
+
+
+def _replicas(admin: AdminClient, topic: str) -> Mapping[int, int]:
+    """Return how many replicas each partition has; nothing where there is no such topic."""
+    found = admin.list_topics(topic, ANSWER_S).topics[topic]
+    if found.error is not None:
+        if found.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            return {}
+        raise KafkaException(found.error)
+    return {number: len(partition.replicas) for number, partition in found.partitions.items()}
+
+
+def _create(admin: AdminClient, settings: KafkaLogSettings) -> None:
+    wanted = NewTopic(
+        settings.topic, settings.partitions, settings.replication, config=settings.topic_config()
+    )
+    try:
+        admin.create_topics([wanted], operation_timeout=ANSWER_S)[settings.topic].result(ANSWER_S)
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # another process was faster
+            raise
+
+
+def _appeared(admin: AdminClient, topic: str) -> Mapping[int, int]:
+    """Return the replicas once the brokers tell of the topic; they do so a moment after it is made."""
+    until = time.monotonic() + ANSWER_S
+    while True:
+        replicas = _replicas(admin, topic)
+        try:
+            if replicas:
+                _config(admin, topic)
+                return replicas
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise
+        if time.monotonic() > until:
+            return replicas
+        time.sleep(APPEAR_S)
+
+
+def _config(admin: AdminClient, topic: str) -> Mapping[str, Any]:
+    resource = ConfigResource(ResourceType.TOPIC, topic)
+    answers = admin.describe_configs([resource], request_timeout=ANSWER_S)
+    return {name: entry.value for name, entry in answers[resource].result(ANSWER_S).items()}
+
+
+def _faults(
+    settings: KafkaLogSettings, replicas: Mapping[int, int], config: Mapping[str, Any]
+) -> tuple[str, ...]:
+    faults = []
+    if len(replicas) != settings.partitions:
+        faults.append(
+            f"it has {len(replicas)} partitions, 'partitions' says {settings.partitions}. The number decides "
+            "which process works on which events: change the setting, or take a new topic"
+        )
+    if replicas and min(replicas.values()) < settings.replication:
+        faults.append(
+            f"it has {min(replicas.values())} replicas, 'replication' says {settings.replication}; "
+            "reassign its partitions with kafka-reassign-partitions.sh, or change the setting"
+        )
+    for name, wanted in settings.topic_config().items():
+        enough = name == "max.message.bytes" and int(config.get(name, 0)) >= int(wanted)
+        if name in config and config[name] != wanted and not enough:
+            faults.append(
+                f"{name} is {config[name]}, expected {wanted}: kafka-configs.sh --alter --entity-type topics "
+                f"--entity-name {settings.topic} --add-config {name}={wanted}"
+            )
+    return tuple(faults)
