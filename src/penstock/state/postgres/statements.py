@@ -31,6 +31,7 @@ class Statements(Struct, frozen=True, kw_only=True):
 
     Attributes:
         names: Its fields.
+        holds: The Python types of them.
         encode: How the values of each field become an array.
         upsert: Takes an array for each field, and the shard.
         by_key: Takes a key by the names ``k0``, ``k1``, and the ``shard``.
@@ -42,6 +43,7 @@ class Statements(Struct, frozen=True, kw_only=True):
     """
 
     names: tuple[str, ...]
+    holds: tuple[type, ...]
     encode: tuple[Encode, ...]
     upsert: str
     by_key: str
@@ -88,6 +90,7 @@ def _statements(kind: type[Row]) -> Statements:
     texts = tuple(place for place, element in enumerate(elements) if element == "text")
     return Statements(
         names=names,
+        holds=tuple(holds(kind, name) for name in names),
         encode=encode,
         upsert=_upsert(kind, elements),
         by_key=_by_key(kind, listed),
