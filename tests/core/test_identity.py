@@ -129,6 +129,14 @@ def test_a_late_notice_of_older_content_leaves_the_row_alone() -> None:
     assert reader.row.version == "B"
 
 
+def test_content_that_replaces_what_is_gone_is_present_whatever_its_clock_says() -> None:
+    reader = Reader()
+    for each in (billing("A"), gone("A", 30), billing("B", 20)):
+        reader.take(each)
+    assert reader.row is not None
+    assert (reader.row.version, reader.row.present) == ("B", True)
+
+
 def test_the_end_of_older_content_leaves_the_newer_one_present() -> None:
     reader = Reader()
     for each in (billing("A"), billing("B", 20), gone("A", 19)):

@@ -9,7 +9,8 @@ notices need no memory: equal path and version, equal id. The ledger's row of th
    apart, and the content was not joined before: one write raises one notice of each sort.
 3. Two notices without a version are the same only if their ids are.
 4. Content is told under the id it was first told under; its version is added to the row when it is known.
-5. Content or an end that is older than what the row knows changes no row.
+5. Content that is older than the present one, and the end of other content, change no row. What is gone is
+   replaced by any other content: its end may have been timed by another clock.
 
 Where rule 2 errs, content is told twice. It can hide content only if a path was written twice within that
 time and both notices that would have told them apart were lost; a listing, which knows versions, tells it.
@@ -117,7 +118,7 @@ def _content(before: FileState | None, fresh: FileState) -> Folded:
         version = before.version or fresh.version
         row = replace(_with_facts(before, fresh), version=version, generation=_JOINED)
         return Folded(row=row, known=True, content=before.event_id)
-    older = before.ctime_ns > fresh.ctime_ns
+    older = before.present and before.ctime_ns > fresh.ctime_ns
     return Folded(row=None if older else fresh, content=fresh.event_id)
 
 
@@ -150,7 +151,7 @@ def _joinable(before: FileState, fresh: FileState) -> bool:
 
 def _end(before: FileState | None, fresh: FileState) -> Folded:
     if before is None:
-        return Folded(row=fresh)
+        return Folded(row=fresh if fresh.version else None)
     if before.version and fresh.version and before.version != fresh.version:
         return Folded()  # Of other content than the last that is known: a fact, but about the past.
     if before.present:

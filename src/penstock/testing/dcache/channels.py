@@ -127,6 +127,10 @@ class Channel:
             self.stream = None
             self._timer = asyncio.get_running_loop().call_later(self.timeout_s, self._ended, self)
 
+    def forget(self) -> None:
+        """Drop the events that are kept, as if too many had come."""
+        self._backlog.clear()
+
     def close(self) -> None:
         """End the channel and its client's stream."""
         if self._timer is not None:
