@@ -16,10 +16,12 @@ from penstock.core.errors import Invalid
 from penstock.core.event import Event, content_id, decode, encode, file_record
 from penstock.core.identity import version_gone_id
 from penstock.sources.dcache.billing import Billing, PathUnknown
+from penstock.sources.dcache.paths import KnownPaths
 from penstock.sources.dcache.principals import owner_of
 
 SAMPLES = Path(__file__).parent.parent / "data" / "dcache" / "billing"
 RAW = "/pnfs/example.org/p11/2026/data/11019999/raw"
+NFS_FOLDER = "00003C5E8A2B14D94F6D8B7A6C5D4E3F2A1B"
 SCAN = f"{RAW}/Probe Nr 7/scan_über_001.h5"
 
 
@@ -28,12 +30,12 @@ def lines(name: str) -> list[bytes]:
     return (SAMPLES / f"{name}.jsonl").read_bytes().splitlines()
 
 
-def nobody_knows(_pnfsid: str, _parent: tuple[str, str] | None) -> str | None:
-    return None
-
-
-def billing(path_of: Any = nobody_knows) -> Billing:
-    return Billing("dcache-main", path_of)
+def billing(**known: str) -> Billing:
+    """Return a normaliser that knows where some pnfsids are."""
+    paths = KnownPaths(100)
+    for pnfsid, path in known.items():
+        paths.learn(pnfsid, path)
+    return Billing("dcache-main", paths)
 
 
 def told(name: str, number: int) -> Event | None:
@@ -105,7 +107,7 @@ def test_the_record_is_kept_byte_for_byte() -> None:
 
     for name in ("upload", "download", "delete", "failed", "store", "tpc"):
         for raw in lines(name):
-            event = billing(lambda _pnfsid, _parent: "/x/y").event(raw)
+            event = billing(**{NFS_FOLDER: "/x"}).event(raw)
             if event is not None:
                 assert isinstance(event.data, Raw)
                 assert bytes(msgspec.json.decode(event.data, type=Data).origin) == raw
@@ -145,16 +147,25 @@ def test_a_path_that_is_not_told_is_asked_for(
     with pytest.raises(PathUnknown) as raised:
         told(name, number)
     assert (raised.value.pnfsid, raised.value.parent) == (pnfsid, parent)
-    asked = []
-
-    def path_of(*who: Any) -> str:
-        asked.append(who)
-        return "/pnfs/example.org/known"
-
-    event = billing(path_of).event(lines(name)[number - 1])
+    known = {pnfsid: "/known/file"} if parent is None else {parent[0]: "/known"}
+    event = billing(**known).event(lines(name)[number - 1])
     assert event is not None
-    assert file_record(event).path == "/pnfs/example.org/known"
-    assert asked == [(pnfsid, parent)]
+    assert file_record(event).path == ("/known/file" if parent is None else "/known/tmp file.dat")
+
+
+def test_where_a_file_was_written_is_remembered_for_later_records() -> None:
+    reader = billing()
+    reader.event(lines("upload")[0])
+    event = reader.event(lines("restore")[0])
+    assert event is not None
+    assert (event.type, file_record(event).path) == ("penstock.file.staged", SCAN)
+
+
+def test_only_so_many_paths_are_remembered() -> None:
+    paths = KnownPaths(2)
+    for pnfsid in "ABC":
+        paths.learn(pnfsid, f"/{pnfsid}")
+    assert [paths.find(pnfsid) for pnfsid in "ABC"] == [None, "/B", "/C"]
 
 
 def test_both_publishers_copies_of_a_record_are_one_event() -> None:

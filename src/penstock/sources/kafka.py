@@ -102,7 +102,7 @@ class KafkaSource:
             while True:
                 batch = await reader.next()
                 self._tell_gaps(batch.gaps)
-                events = self._normalised(batch.records)
+                events = await self.read(batch.records)
                 if events:
                     yield events
                 self._keep(batch, reader)
@@ -114,6 +114,14 @@ class KafkaSource:
         self._ready.set()
         known = self._context.ledger.positions(self.name)
         return {part: int(known[part]) if part in known else self._settings.begin for part in parts}
+
+    async def read(self, records: Sequence[KafkaRecord]) -> list[Event]:
+        """Return the events of a batch; a source that has to ask somebody about some records overrides this.
+
+        Raises:
+            Unavailable: Who was asked is away; the batch comes again.
+        """
+        return self._normalised(records)
 
     def _normalised(self, records: Sequence[KafkaRecord]) -> list[Event]:
         events: list[Event] = []

@@ -44,7 +44,7 @@ from penstock.core.event import (
     notice_id,
 )
 from penstock.core.identity import version_gone_id
-from penstock.sources.dcache.paths import is_path, parent_and_name, subject_and_key
+from penstock.sources.dcache.paths import KnownPaths, is_path, parent_and_name, subject_and_key
 from penstock.sources.dcache.principals import client_of, mapped_owner, owner_of
 
 UPLOADS = "/upload/"
@@ -103,8 +103,6 @@ class PathUnknown(Invalid):
         self.parent = parent
 
 
-PathOf = Callable[[str, "tuple[str, str] | None"], str | None]
-"""``(pnfsid, (folder's pnfsid, name) or None)`` to the file's path, or None if it is not known."""
 _decode = msgspec.json.Decoder(Record).decode
 _SILENT = frozenset({"check", "hit", "warning"})
 
@@ -114,14 +112,14 @@ class Billing:
 
     Args:
         storage: Its name.
-        path_of: Asked where a record names no path.
+        paths: Asked where a record names no path, and told where files were written.
         uploads: Folder of SRM's unfinished uploads, with a slash at its end.
     """
 
-    def __init__(self, storage: str, path_of: PathOf, uploads: str = UPLOADS) -> None:
+    def __init__(self, storage: str, paths: KnownPaths, uploads: str = UPLOADS) -> None:
         self._storage = storage
         self._source = f"/storages/{storage}"
-        self._path_of = path_of
+        self._paths = paths
         self._uploads = uploads
         self._meanings: dict[str, Callable[[Record, bytes], Event | None]] = {
             "transfer": self._transfer,
@@ -205,6 +203,7 @@ class Billing:
     def _content(self, record: Record, raw: bytes, path: str) -> Event:
         if record.pnfsid is None:
             raise Invalid(f"{record.msgType} {record.session!r} wrote {path!r}, and 'pnfsid' is missing")
+        self._paths.learn(record.pnfsid, path)
         identity = content_id(self._storage, path.encode(), record.pnfsid)
         return self._event(identity, FILE_CREATED, record, raw, path, size=record.fileSize)
 
@@ -229,12 +228,12 @@ class Billing:
             if told is not None and is_path(told):
                 return told
         parent = parent_and_name(record.transferPath or record.billingPath)
-        found = self._path_of(record.pnfsid or "", parent)
+        found = self._paths.find(record.pnfsid or "", parent)
         if found is not None:
             return found
         raise PathUnknown(
             f"{record.msgType} of file {record.pnfsid}: the path is {record.billingPath!r}, and no "
-            "earlier record named it; give the source a 'frontend' and an admin's token to ask with",
+            "earlier record named it; give the source a 'namespace': a frontend, and an admin's token",
             record.pnfsid or "",
             parent,
         )

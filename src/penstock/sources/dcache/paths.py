@@ -34,6 +34,32 @@ def subject_and_key(path: str) -> tuple[str, str]:
     return f"{key}/{subject_of(name.encode())}", key or "/"
 
 
+class KnownPaths:
+    """Where files are, by their pnfsid: what records told, and what was asked.
+
+    Args:
+        limit: Most files remembered; those told of longest ago are forgotten first.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._paths: dict[str, str] = {}
+
+    def learn(self, pnfsid: str, path: str) -> None:
+        """Remember where a file, or a folder, is."""
+        paths = self._paths
+        paths.pop(pnfsid, None)
+        paths[pnfsid] = path
+        if len(paths) > self._limit:
+            del paths[next(iter(paths))]
+
+    def find(self, pnfsid: str, parent: tuple[str, str] | None = None) -> str | None:
+        """Return the path of a file, also by its folder's pnfsid and its name; None if it is not known."""
+        if parent is not None and (folder := self._paths.get(parent[0])) is not None:
+            return f"{folder.rstrip('/')}/{parent[1]}"
+        return self._paths.get(pnfsid)
+
+
 @lru_cache(maxsize=FOLDERS_MAX)
 def _folder(folder: str) -> str:
     return subject_of(folder.encode())

@@ -17,7 +17,7 @@ from penstock.testing.ledger import MemoryLedger
 class Following:
     """Follows one source, again and again when it is ``Unavailable``, and without waiting.
 
-    ``async with Following(lambda context: Source(...)) as following`` begins; ``ready`` waits for the listing.
+    ``async with Following(lambda context: Source(...)) as following`` begins; ``ready`` waits for it.
 
     Attributes:
         ledger: What is known; may outlive this.
