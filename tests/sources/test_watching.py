@@ -10,6 +10,7 @@ from pathlib import Path
 from struct import pack
 
 import pytest
+from tests.mounts import disk
 
 from penstock.core.errors import Refused, Unavailable
 from penstock.sources import watching as module
@@ -225,3 +226,44 @@ async def test_a_reader_that_falls_behind_leaves_notices_in_the_kernel(tmp_path:
         for number in range(500):
             (tmp_path / f"{number}").write_text("1")
         assert len(await following.settled()) == 500
+
+
+async def test_a_disk_unmounted_while_in_use_is_unavailable_at_once_and_no_deletion(tmp_path: Path) -> None:
+    folder, ledger = tmp_path / "in", MemoryLedger()
+    with disk(folder, tmp_path / "kept") as mounted:
+        following = FollowedFolder(folder, ledger)
+        with pytest.raises(Unavailable, match="was deleted, moved or unmounted"):  # noqa: PT012
+            async with following:
+                (folder / "x").write_text("1")
+                await following.until(lambda told: len(told) == 1)
+                mounted.unmount()  # its files' watches stay: it is mounted elsewhere, too
+                await following.ended()
+        with pytest.raises(Unavailable, match="empty"):
+            async with FollowedFolder(folder, ledger):
+                pass
+        mounted.mount()
+        async with FollowedFolder(folder, ledger) as again:
+            assert kinds(await again.settled()) == []
+
+
+async def test_a_disk_mounted_over_the_folder_is_noticed(tmp_path: Path) -> None:
+    folder, ledger = tmp_path / "in", MemoryLedger()
+    with disk(folder, tmp_path / "kept") as mounted:
+        (folder / "x").write_text("1")
+        mounted.unmount()
+        with pytest.raises(Unavailable, match="was deleted, moved or unmounted"):  # noqa: PT012
+            async with FollowedFolder(folder, ledger) as following:
+                mounted.mount()
+                await following.ended()
+        async with FollowedFolder(folder, ledger) as again:
+            assert kinds(await again.settled()) == [("created", "x")]
+
+
+async def test_other_mounts_are_nobodys_business(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    async with FollowedFolder(folder) as following:
+        with disk(tmp_path / "other", tmp_path / "kept") as mounted:
+            mounted.unmount()
+            (folder / "x").write_text("1")
+            assert kinds(await following.settled()) == [("created", "x")]

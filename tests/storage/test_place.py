@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -129,11 +130,16 @@ async def test_an_unmounted_disk_gets_its_outputs_when_it_is_back(tmp_path: Path
         )
 
         async def follow() -> None:
-            async for _ in source.events():
-                pass
+            """Follow the source as an engine does: while it is away, ask again a little later."""
+            while True:
+                with suppress(Unavailable):
+                    async for _ in source.events():
+                        pass
+                await asyncio.sleep(0.02)
 
         following = asyncio.create_task(follow())
         await asyncio.wait_for(source.ready(), 20)
+        desk.publisher._patience._again_s = FOR_EVER_S
         mounted.unmount()
         publishing = asyncio.create_task(desk.publisher.publish(attempt))
         assert "is not what it was" in await trouble(desk)
@@ -143,7 +149,7 @@ async def test_an_unmounted_disk_gets_its_outputs_when_it_is_back(tmp_path: Path
         assert (mounted.inside / "out" / "in.x").read_text() == "X"
         mounted.unmount()
         assert list(desk.root.iterdir()) == []
-        await source.close()
+        following.cancel()
         await asyncio.wait({following})
 
 

@@ -101,7 +101,7 @@ class Listings:
             self.fault(fault)
         events = [event for seen in chunk.looks if (event := self._found(seen, chunk.scan))]
         if chunk.gone:
-            self.root.stat()  # An unmounted disk is no deletion of its files.
+            self.root.check_watched()  # An unmounted disk is no deletion of its files.
             events += [event for path in chunk.gone if (event := self._missing(path))]
         if chunk.last and chunk.scan.whole:
             self.root.listed()

@@ -34,6 +34,7 @@ class Root:
         self._ledger = ledger
         self._compare = compare
         self._begun = begun
+        self._watched = 0, 0
 
     def stat(self) -> os.stat_result:
         """Return the folder's state.
@@ -81,7 +82,33 @@ class Root:
             since_ns, inode = await _next_tick_ns(), stat.st_ino
             row = baseline(self._storage, self.path, since_ns, inode, self._identity(inode), done=False)
         self._compare.set_baseline(row)
-        self._begun(stat.st_dev, stat.st_ino)
+        self._watched = stat.st_dev, stat.st_ino
+        self._begun(*self._watched)
+
+    def is_watched(self) -> bool:
+        """Whether the folder that is there now is the one that is watched."""
+        try:
+            stat = os.stat(self.path)
+        except OSError:
+            return False
+        return (stat.st_dev, stat.st_ino) == self._watched
+
+    def check_watched(self) -> None:
+        """Return if the folder that is there now is the one that is watched.
+
+        Raises:
+            Unavailable: It is not.
+        """
+        if not self.is_watched():
+            raise self.lost()
+
+    def lost(self) -> Unavailable:
+        """Return the error that says that it is not there any more."""
+        return Unavailable(
+            f"folder {shown(self.path)} was deleted, moved or unmounted while it was watched; "
+            "put it back, and the files that changed meanwhile will be found",
+            AWAY_S,
+        )
 
     def listed(self) -> None:
         """Stage that everything in the folder was listed once."""

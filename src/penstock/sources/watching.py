@@ -11,7 +11,7 @@ import asyncio
 import errno
 import os
 
-from penstock.core.errors import Refused, Unavailable
+from penstock.core.errors import Refused
 from penstock.core.event import Event
 from penstock.core.ports import DeadLetterSink, Ledger
 from penstock.sources.compare import Comparer
@@ -22,9 +22,10 @@ from penstock.sources.folder_settings import FolderSettings
 from penstock.sources.ignore import Ignore
 from penstock.sources.inotify import Inotify, Notice, parse
 from penstock.sources.listings import Listings
+from penstock.sources.mounts import Mounts
 from penstock.sources.notices import MODIFY, WATCHED, Reader
 from penstock.sources.rescan import Fault
-from penstock.sources.root import AWAY_S, Begun, Root
+from penstock.sources.root import Begun, Root
 from penstock.sources.scans import Scanner
 from penstock.sources.watches import Watches
 
@@ -68,6 +69,7 @@ class Watching:
         self._waiter: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._inotify: Inotify | None = None
+        self._mounts: Mounts | None = None
 
     # -- life ----------------------------------------------------------------------------------------
 
@@ -81,7 +83,7 @@ class Watching:
         self._folder.stat()
         self._filesystems.check(self._root, self._is_ignored_path)
         await self._folder.check_not_unmounted(self._ignore)
-        self._inotify = Inotify()
+        self._inotify, self._mounts = Inotify(), Mounts()
         fine = self._filesystems.has_fine_clock(self._root)
         self._watches = Watches(self._inotify, self._root, WATCHED if fine else WATCHED | MODIFY)
         self._watch_root()
@@ -113,6 +115,7 @@ class Watching:
         await self._folder.set_baseline()
         self._listings.whole()
         self._loop.add_reader(self._inotify.fd, self._on_readable)
+        self._loop.add_reader(self._mounts.fd, self._on_mounts)
         self._task = self._loop.create_task(self._scanner.run(), name=f"scans of {self._settings.name}")
         self._task.add_done_callback(lambda _: self._wake())
 
@@ -165,6 +168,9 @@ class Watching:
         if self._inotify is not None:
             self._loop.remove_reader(self._inotify.fd)
             self._inotify.close()
+        if self._mounts is not None:
+            self._loop.remove_reader(self._mounts.fd)
+            self._mounts.close()
 
     # -- notices -------------------------------------------------------------------------------------
 
@@ -176,6 +182,13 @@ class Watching:
             self._loop.remove_reader(self._inotify.fd)
             self._paused = True
         self._wake()
+
+    def _on_mounts(self) -> None:
+        assert self._mounts is not None
+        self._mounts.seen()
+        if not self._folder.is_watched():
+            self._reader.root_lost = True
+            self._wake()
 
     def _keep(self, buffer: bytes) -> None:
         if buffer:
@@ -237,11 +250,7 @@ class Watching:
 
     def _raise_what_ended_it(self) -> None:
         if self._reader.root_lost:
-            raise Unavailable(
-                f"folder {shown(self._root)} was deleted, moved or unmounted while it was watched; "
-                "put it back, and the files that changed meanwhile will be found",
-                AWAY_S,
-            )
+            raise self._folder.lost()
         if self._task is not None and self._task.done() and not self._task.cancelled():
             self._task.result()
 
