@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from struct import Struct
+from struct import error as StructError
 from typing import Any, ClassVar
 
 import psycopg
@@ -14,7 +15,7 @@ from psycopg.abc import Buffer
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
-from penstock.state.postgres.texts import nearest, stored
+from penstock.state.postgres.texts import SHORT_CHARS, nearest, stored
 
 _HEAD = Struct("!iiiii")
 _LENGTH = Struct("!i").pack
@@ -63,7 +64,10 @@ class Truths(Array):
 
 def texts(values: Sequence[str], as_stored: Callable[[str], str] = stored) -> Array:
     """Return a column of text."""
-    return Texts.framed(len(values), _joined([as_stored(value).encode() for value in values]))
+    every = "".join(values)
+    if not every.isascii() or "\0" in every or max(map(len, values), default=0) > SHORT_CHARS:
+        values = [as_stored(value) for value in values]
+    return Texts.framed(len(values), _joined([value.encode() for value in values]))
 
 
 def perhaps_texts(values: Sequence[str | None]) -> Array:
@@ -87,7 +91,11 @@ def blobs(values: Sequence[bytes]) -> Array:
 
 def numbers(values: Sequence[int]) -> Array:
     """Return a column of integers."""
-    return Numbers.framed(len(values), b"".join([_NUMBER(8, nearest(value)) for value in values]))
+    try:
+        parts = [_NUMBER(8, value) for value in values]
+    except StructError:
+        parts = [_NUMBER(8, nearest(value)) for value in values]
+    return Numbers.framed(len(values), b"".join(parts))
 
 
 def truths(values: Sequence[bool]) -> Array:

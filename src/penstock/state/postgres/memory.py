@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
@@ -37,7 +38,7 @@ class Memory:
 
     def __init__(self, rows_max: int) -> None:
         self._rows_max = rows_max
-        self._own: dict[tuple[type[Row], Key], Row] = {}
+        self._own: OrderedDict[tuple[type[Row], Key], Row] = OrderedDict()
         self._window: dict[type[Row], dict[Key, Row | None]] = {}
         self._watches: list[Staged] = []
 
@@ -47,10 +48,10 @@ class Memory:
         if window is not None and key in window:
             return window[key]
         place = (kind, key)
-        row = self._own.pop(place, None)
+        row = self._own.get(place)
         if row is None:
             return UNKNOWN
-        self._own[place] = row  # the latest used is the last to go
+        self._own.move_to_end(place)
         return row
 
     def read(self, kind: type[Row], found: Mapping[Key, Row | None]) -> None:
@@ -72,11 +73,14 @@ class Memory:
     def _keep(self, kind: type[Row], rows: Mapping[Key, Row]) -> None:
         own = self._own
         for key, row in rows.items():
-            own.pop((kind, key), None)
-            if not (isinstance(row, RunRow) and len(row.snapshot) > SNAPSHOT_BYTES_MAX):
-                own[kind, key] = row
+            place = (kind, key)
+            if isinstance(row, RunRow) and len(row.snapshot) > SNAPSHOT_BYTES_MAX:
+                own.pop(place, None)
+                continue
+            own[place] = row
+            own.move_to_end(place)
         while len(own) > self._rows_max:
-            del own[next(iter(own))]
+            own.popitem(last=False)
 
     @contextmanager
     def watching(self) -> Iterator[Staged]:
@@ -94,5 +98,5 @@ class Memory:
 
     def clear(self) -> None:
         """Forget everything."""
-        self._own = {}
+        self._own.clear()
         self._window = {}

@@ -73,7 +73,7 @@ def columns_of(kind: type[Row], rows: Sequence[Row]) -> list[arrays.Array]:
     known = STATEMENTS[kind]
     columns = list(zip(*map(astuple, rows), strict=True))
     keys = [columns[place] for place in known.key_texts]
-    if any(len(text) > SHORT_CHARS for texts in keys for text in texts):
+    if any(max(map(len, texts)) > SHORT_CHARS for texts in keys):
         kept = [whole(texts) for texts in zip(*keys, strict=True)]
     else:
         kept = [None] * len(rows)

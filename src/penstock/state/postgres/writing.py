@@ -81,22 +81,24 @@ class Writing:
         with self._through_the_fence(session, staged) as number:
             # Where the commit whose answer was lost did happen, the same rows are not written again.
             rows = _without(staged, self._in_doubt) if number > self.commits + 1 else staged
-            with session.pipeline():
-                for kind, chunk in _chunks(rows):
-                    session.execute(STATEMENTS[kind].upsert, _columns(kind, chunk, self._shard), prepare=True)
-                told = f"{self._shard}:{number}:{self._cursor(staged)}"
-                session.execute("SELECT pg_notify(%s, %s)", (self._settings.channel, told), prepare=True)
+            for kind, chunk in _chunks(rows):
+                session.execute(STATEMENTS[kind].upsert, _columns(kind, chunk, self._shard), prepare=True)
+            told = f"{self._shard}:{number}:{self._cursor(staged)}"
+            session.execute("SELECT pg_notify(%s, %s)", (self._settings.channel, told), prepare=True)
 
     @contextmanager
     def _through_the_fence(self, session: Session, staged: Staged) -> Iterator[int]:
-        """Make a transaction and give its number."""
-        session.execute("BEGIN")
-        number = pass_fence(session, self._shard, self.epoch)
-        yield number
+        """Make a transaction and give its number: a round trip up to the fence, one for all that follows."""
+        is_sent = False
         try:
-            session.execute("COMMIT")
+            with session.pipeline():
+                session.execute("BEGIN")
+                number = pass_fence(session, self._shard, self.epoch)
+                yield number
+                is_sent = True
+                session.execute("COMMIT")
         except Error as error:
-            if error.sqlstate is None:
+            if is_sent and error.sqlstate is None:
                 self.commits, self._in_doubt = number - 1, staged
             raise
         self.commits, self._in_doubt = number, {}
