@@ -12,7 +12,7 @@ from penstock.sdk import Call
 def test_a_call_without_a_file_says_how_to_give_one() -> None:
     call = Call(event={"type": "penstock.manual"}, params={"n": 1})
     for ask in (lambda: call.input, lambda: call.inputs, call.open):
-        with pytest.raises(LookupError, match="has no input file.*--file PATH"):
+        with pytest.raises(LookupError, match=r"has no input file.*--file PATH"):
             ask()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from penstock.cli.lock import is_held
 from penstock.cli.screen import card, lines, note, say, state
 from penstock.cli.session import Session, as_json, session
 from penstock.core.errors import Conflict, ConnectionLost, Invalid, PenstockError, Unavailable
+from penstock.server import serve_log
 
 START_S = 60.0
 STOP_S = 60.0
@@ -30,7 +30,7 @@ LOG_NAME = "serve.log"
 
 
 @rich_click.command()
-@rich_click.option("--detach", is_flag=True, help="Run in the background; messages go to a file.")
+@rich_click.option("--detach", is_flag=True, help="Run in the background; messages go to serve.log, 10 MiB.")
 @rich_click.option("--no-api", is_flag=True, help="Without page and API; most commands need them.")
 @rich_click.option(
     "--port", type=int, metavar="PORT", help="Loopback port of page and API; 0 takes a free one."
@@ -60,7 +60,7 @@ def _foreground(the: Session, *, api: bool) -> int:
     # The engine's parts take half a second to import; ``--detach`` does without.
     from penstock.server.serve import serve as run_server
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    serve_log.start()
     for storage in the.settings.storages:
         note(f"storage {storage.name}: {storage.folder}")
     ended = threading.Event()
@@ -95,7 +95,12 @@ def _announce(the: Session, ended: threading.Event) -> None:
 def _detached(the: Session) -> int:
     log = the.places.state / LOG_NAME
     log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    environment = {**os.environ, **({"PENSTOCK_HOME": the.home} if the.home else {})}
+    serve_log.rotate(log)
+    environment = {
+        **os.environ,
+        **({"PENSTOCK_HOME": the.home} if the.home else {}),
+        serve_log.VARIABLE: str(log),
+    }
     if environment.get("PENSTOCK_HOME"):
         environment["PENSTOCK_HOME"] = os.path.abspath(environment["PENSTOCK_HOME"])
     begin = log.stat().st_size if log.exists() else 0
@@ -228,9 +233,18 @@ def _counts(counts: dict[str, int]) -> str:
 
 @rich_click.command("open")
 @rich_click.option("--browser", is_flag=True, help="Open it in the browser, too.")
+@rich_click.option(
+    "--new-token", is_flag=True, help="Shut out all open pages, and programs with the token, first."
+)
 @session
-def open_(the: Session, browser: bool) -> None:
-    """Print an address that opens the page, once, within five minutes."""
+def open_(the: Session, browser: bool, new_token: bool) -> None:
+    """Print an address that opens the page, once, within five minutes.
+
+    A page that is open stays so, though Penstock be restarted, until `--new-token`.
+    """
+    if new_token:
+        the.client.renew_token()
+        note("there is a new token; what the former one opened is shut")
     address = the.client.page()
     say(address)
     if browser and not webbrowser.open(address):

@@ -65,6 +65,10 @@ class Client:
         """Return an address that opens the page once."""
         return str(self._post("/visits")["url"])
 
+    def renew_token(self) -> None:
+        """Draw another token; open pages, and programs that hold the former one, are shut out."""
+        self._post("/token")
+
     # -- definitions -------------------------------------------------------------------------
 
     def deploy(

@@ -16,7 +16,7 @@ from tests.server.api.served import Answer, Served
 
 from penstock.core.errors import Throttled
 from penstock.server.api.access import VISITS_MAX, Keys
-from penstock.server.api.doors import SOCKET_NAME, open_loopback
+from penstock.server.api.doors import SOCKET_NAME, kept_token, open_loopback
 
 NOBODY = 65534
 
@@ -119,6 +119,34 @@ def test_files_and_folder_are_for_this_user_alone(served: Served) -> None:
     for name in ("token", "api.json", SOCKET_NAME):
         assert (folder / name).stat().st_mode & 0o777 == 0o600, name
     assert len(served.token) >= 43
+
+
+def test_the_token_outlives_a_restart_as_long_as_it_is_private(tmp_path: Path) -> None:
+    token = kept_token(tmp_path)
+    file = tmp_path / "token"
+    assert (kept_token(tmp_path), file.stat().st_mode & 0o777) == (token, 0o600)
+    file.chmod(0o640)
+    second = kept_token(tmp_path)
+    assert second != token
+    file.write_text("short")
+    third = kept_token(tmp_path)
+    assert third not in ("short", second)
+    elsewhere = tmp_path / "elsewhere"
+    file.rename(elsewhere)
+    file.symlink_to(elsewhere)
+    assert kept_token(tmp_path) != third
+    assert not file.is_symlink()
+
+
+def test_a_new_token_shuts_out_what_the_former_one_opened(served: Served) -> None:
+    former = {"authorization": f"Bearer {served.token}"}
+    assert served.ask_api("GET", "status", headers=former, tcp=True).status == 200
+    visit = served.post("visits", {}, 201)["url"]
+    served.post("token", {})
+    assert served.ask_api("GET", "status", headers=former, tcp=True).status == 401
+    assert served.ask_api("GET", f"/{visit.partition('/?')[2]}", tcp=True).status == 401
+    fresh = {"authorization": f"Bearer {served.token}"}
+    assert served.ask_api("GET", "status", headers=fresh, tcp=True).status == 200
 
 
 def test_the_token_is_never_in_the_log(served: Served) -> None:

@@ -55,10 +55,14 @@ class Keys:
     """
 
     def __init__(self, token: str, port: int) -> None:
-        self._token = token.encode()
         self.port = port
         self.cookie = f"penstock-{port}"
         self.hosts = frozenset({f"127.0.0.1:{port}", f"localhost:{port}", f"[::1]:{port}"})
+        self.renew(token)
+
+    def renew(self, token: str) -> None:
+        """Take another token; the former one, cookies made from it and open addresses open nothing more."""
+        self._token = token.encode()
         self._session = hmac.new(self._token, b"cookie", hashlib.sha256).hexdigest()
         self._visits: dict[str, float] = {}
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import secrets
 import socket
+import stat
 import struct
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ logger = logging.getLogger("penstock.api")
 SOCKET_NAME = "api.sock"
 TOKEN_NAME = "token"  # noqa: S105 - a file's name
 ADDRESS_NAME = "api.json"
+_TOKEN = re.compile(rb"[A-Za-z0-9_-]{43}")
 BACKLOG = 512
 HEAD_S_MAX = 20.0
 """A connection that has asked for nothing after so many seconds is closed."""
@@ -120,6 +123,26 @@ def write_private(path: Path, content: bytes) -> None:
     finally:
         os.close(file)
     fresh.replace(path)
+
+
+def kept_token(folder: Path) -> str:
+    """Return the token in the file ``token``, so that open pages outlive a restart; or make one.
+
+    A file that others may read, or that is not ours, is replaced: who knows it must not come in.
+    """
+    try:
+        file = os.open(folder / TOKEN_NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return make_token(folder)
+    try:
+        found, about = os.read(file, 1024), os.fstat(file)
+    finally:
+        os.close(file)
+    private = stat.S_ISREG(about.st_mode) and about.st_uid == os.getuid() and not about.st_mode & 0o077
+    if private and _TOKEN.fullmatch(found):
+        return found.decode()
+    logger.warning("the token in %s was not private, or is none; a new one is made", folder / TOKEN_NAME)
+    return make_token(folder)
 
 
 def make_token(folder: Path) -> str:

@@ -20,6 +20,7 @@ import uvicorn
 import uvloop
 from starlette.routing import BaseRoute
 
+from penstock.server import serve_log
 from penstock.server.api.access import Keys
 from penstock.server.api.app import build_app
 from penstock.server.api.desk import Desk
@@ -27,7 +28,7 @@ from penstock.server.api.doors import (
     ADDRESS_NAME,
     SOCKET_NAME,
     Door,
-    make_token,
+    kept_token,
     open_loopback,
     open_unix,
     write_private,
@@ -96,7 +97,7 @@ class InnerServer(QuietServer):
 
 def main() -> int:
     """Serve the installation that the environment names, until the parent ends or a signal comes."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    serve_log.start()
     places = msgspec.json.decode(os.environ[PLACES], type=Places, dec_hook=_path)
     _end_with_parent()
     _raise_open_files()
@@ -125,7 +126,7 @@ async def serve(settings: Settings, places: Places, page: Any = page_routes) -> 
     folder = places.runtime
     unix, loopback = open_unix(folder), open_loopback(settings.port)
     port = loopback.getsockname()[1]
-    desk = Desk(settings, places, Keys(make_token(folder), port))
+    desk = Desk(settings, places, Keys(kept_token(folder), port))
     desk.open()
     server = QuietServer(_config(build_app(desk, page(desk))), desk)
     watching = _watch_parent(server)

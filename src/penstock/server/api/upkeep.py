@@ -18,6 +18,7 @@ from penstock import __version__
 from penstock.core.errors import Invalid, PenstockError, Unavailable
 from penstock.server.api.definitions import find_trigger
 from penstock.server.api.desk import Desk
+from penstock.server.api.doors import make_token
 from penstock.server.api.operation import Ask, Noun, Operation
 from penstock.server.api.positions import position
 from penstock.server.api.shapes import BackedUp, Done, Health, Replayed, Status, Text, Visit
@@ -176,6 +177,15 @@ async def visit(ask: Ask) -> Visit:
     return Visit(url=ask.desk.keys.visit())
 
 
+async def renew(ask: Ask) -> Done:
+    """Draw another token: open pages, and programs that hold the former one, are shut out."""
+    desk = ask.desk
+    desk.keys.renew(make_token(desk.places.runtime))
+    for task in list(desk.streams):
+        task.cancel()  # whoever may still come in takes them up again
+    return Done(id="token")
+
+
 async def stop(ask: Ask) -> Done:
     """Stop the installation; what is under way is taken up again at the next start."""
     await ask.desk.link.ask("stop")
@@ -217,6 +227,9 @@ OPERATIONS = (
         body=Nothing,
         status=201,
         errors=(429,),
+    ),
+    _whole.post(
+        "Draw another token; what the former one opened is shut", renew, Done, below="/token", body=Nothing
     ),
     _whole.post("Stop the installation", stop, Done, below="/stop", body=Nothing),
 )
