@@ -53,7 +53,7 @@ class Postgres(Server):
             shutil.chown(self.home, self._user)
         options = ["-A", "trust", "-U", SUPERUSER, "-E", "UTF8", "--locale", "C.UTF-8", "-N"]
         done = subprocess.run(
-            self._as_user([program_of("initdb"), "-D", str(self.data), *options]),
+            self.as_user([program_of("initdb"), "-D", str(self.data), *options]),
             capture_output=True,
             text=True,
             cwd=self.home,
@@ -71,7 +71,7 @@ class Postgres(Server):
     def command(self) -> list[str]:
         """Return the server's command line."""
         places = ["-D", str(self.data), "-p", str(self.port), "-k", str(self.home), "-h", "127.0.0.1"]
-        return self._as_user([program_of("postgres"), *places])
+        return self.as_user([program_of("postgres"), *places])
 
     def _signal(self, number: int) -> None:
         """Tell every process of it: each has a process group of its own."""
@@ -81,7 +81,8 @@ class Postgres(Server):
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
 
-    def _as_user(self, command: list[str]) -> list[str]:
+    def as_user(self, command: list[str]) -> list[str]:
+        """Return a command as the server's user runs it."""
         if not self._user:
             return command
         return [
