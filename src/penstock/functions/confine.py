@@ -13,7 +13,7 @@ import signal
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from penstock.functions import cgroup, kernel, landlock, namespaces, seccomp
+from penstock.functions import cgroup, kernel, landlock, namespaces, priority, seccomp
 from penstock.functions.tree import kill_strays, kill_tree
 
 __all__ = [
@@ -72,7 +72,8 @@ def enter(plan: Mapping[str, Any], without: Collection[str] = ()) -> list[str]:
 
     Args:
         plan: ``write`` and ``read``, lists of folders; ``memory_bytes``, ``processes``,
-            ``file_bytes`` (0 or missing: no limit); ``network``; ``cgroup``, the folder of its group.
+            ``file_bytes`` (0 or missing: no limit); ``network``; ``cgroup``, the folder of its group;
+            ``demoted``, whether it gives way to others from the start.
         without: Mechanisms not to use, besides those in ``SWITCHED_OFF``.
 
     Returns:
@@ -85,6 +86,8 @@ def enter(plan: Mapping[str, Any], without: Collection[str] = ()) -> list[str]:
     kernel.prctl(kernel.NO_NEW_PRIVS, 1)
     kernel.prctl(kernel.CHILD_SUBREAPER, 1)
     os.setsid()
+    if plan.get("demoted"):
+        priority.give_way()  # now: in a new session, and before /proc is closed to it
     held: list[str] = []
     steps: dict[str, Callable[[], list[str]]] = {
         "cgroup": lambda: cgroup.join(plan["cgroup"]) if plan.get("cgroup") else [],

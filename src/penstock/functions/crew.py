@@ -147,7 +147,9 @@ class Crew:
         folder, log = os.path.join(self._settings.scratch, name), os.path.join(logs, f"{name}.log")
         # Made here, not by the worker: one that outlives its zygote for a moment must not make it again.
         os.mkdir(folder)
-        return Slot(number, lane, nursery, folder, log, self._loop.time())
+        slot = Slot(number, lane, nursery, folder, log, self._loop.time())
+        slot.demoted = lane.heavy
+        return slot
 
     def _has_place(self, lane: Lane) -> bool:
         if len(self.slots) < self._settings.workers_total_max:
@@ -180,7 +182,8 @@ class Crew:
             slot.hang_up()
 
     def _heard(self, notice: Notice) -> None:
-        number = notice.ended if notice.ended is not None else notice.breach
+        numbers = (notice.ended, notice.breach, notice.demoted)
+        number = next((number for number in numbers if number is not None), None)
         if number is None:
             raise Broken(f"a zygote said {notice}")
         slot = self.slots.get(number)
@@ -188,8 +191,18 @@ class Crew:
             return
         if notice.ended is not None:
             self._bury(slot, notice)
+        elif notice.demoted is not None:
+            self._was_demoted(slot)
         elif slot.calls:
+            slot.lane.heavy = True
             self.end_call(slot, slot.calls[0].key, endings.breach(slot, notice.limit, notice.reason))
+
+    def _was_demoted(self, slot: Slot) -> None:
+        """Let a worker go after its call, unless it was born for such calls."""
+        slot.heavy = slot.lane.heavy = True
+        if not slot.demoted and slot.ending is None:
+            slot.demoted = True
+            self.retire(slot)
 
     def _bury(self, slot: Slot, notice: Notice) -> None:
         """Forget a worker that has ended, having heard what it said last."""

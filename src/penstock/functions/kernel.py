@@ -62,6 +62,7 @@ NUMBERS: dict[str, tuple[int, int]] = {
     "request_key": (249, 218),
     "rt_sigqueueinfo": (129, 138),
     "rt_tgsigqueueinfo": (297, 240),
+    "sched_setattr": (314, 274),
     "seccomp": (317, 277),
     "semget": (64, 190),
     "setns": (308, 268),

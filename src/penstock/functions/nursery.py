@@ -21,11 +21,12 @@ LOG_TAIL_BYTES = 1500
 
 
 class Notice(Struct, frozen=True, kw_only=True):
-    """What a zygote says of a worker: it has crossed a limit (``breach``), or it has ended.
+    """What a zygote says of a worker: it has crossed a limit (``breach``), gives way to others, or has ended.
 
     Attributes:
         ended: Number of the worker that has ended, with all that it had started.
         breach: Number of the worker that is being ended for a limit.
+        demoted: Number of the worker that gives way to others, because of how long its call uses a core.
         limit: Name of that limit.
         status: How it ended, as ``waitpid`` tells it.
         reason: In words.
@@ -33,6 +34,7 @@ class Notice(Struct, frozen=True, kw_only=True):
 
     ended: int | None = None
     breach: int | None = None
+    demoted: int | None = None
     limit: str = ""
     status: int = 0
     reason: str = ""

@@ -66,5 +66,6 @@ def _plan(slot: Slot, settings: PoolSettings) -> dict[str, Any]:
         "file_bytes": max(limits.file_bytes, settings.log_file_bytes_max + limits.log_bytes),
         "log_bytes": limits.log_bytes,
         "network": limits.network,
+        "demoted": slot.demoted,
         "cgroup": group(slot, settings) or None,
     }

@@ -6,7 +6,7 @@ Two alarms, set only while there is something to wait for: an idle pool never wa
 from __future__ import annotations
 
 from asyncio import AbstractEventLoop
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterable
 from math import inf
 
 from penstock.functions import endings, orders
@@ -36,7 +36,7 @@ class Overseer:
         settings: PoolSettings,
         loop: AbstractEventLoop,
         crew: Crew,
-        lanes: Collection[Lane],
+        lanes: Iterable[Lane],
         grow: Callable[[Lane], bool],
     ) -> None:
         self._settings = settings
@@ -54,6 +54,7 @@ class Overseer:
 
     def begins(self, slot: Slot) -> None:
         """Let the time of a worker's first call count from now."""
+        slot.heavy = False
         slot.since = now = self._loop.time()
         self._busy.by(now + min(WATCH_AFTER_S, slot.lane.function.limits.timeout_s))
 
@@ -89,6 +90,7 @@ class Overseer:
         deadline = slot.since + allowed_s
         if now >= deadline:
             why = endings.timeout(slot, allowed_s)
+            slot.lane.heavy = True
             if slot.calls:
                 self._crew.end_call(slot, slot.calls[0].key, why)
             else:

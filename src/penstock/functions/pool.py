@@ -18,19 +18,17 @@ from collections import deque
 
 from penstock.core.function import Function
 from penstock.core.ports import Answer, AnswerSink, Invocation
-from penstock.functions import endings
+from penstock.functions import endings, priority
 from penstock.functions.crew import Crew
 from penstock.functions.endings import Ending
 from penstock.functions.harvest import Harvest
-from penstock.functions.lane import Lane
+from penstock.functions.lane import Lane, Lanes
 from penstock.functions.overseer import Overseer
 from penstock.functions.settings import CORES, PoolSettings
 from penstock.functions.slot import Reply, Slot
 
 STILLBORN_MOST = 3
 """Workers of a function in a row that may be lost before they are ready, until a call fails for it."""
-
-_Key = tuple[str, str, int]
 
 
 class Pool:
@@ -46,22 +44,23 @@ class Pool:
     def __init__(self, settings: PoolSettings, answered: AnswerSink) -> None:
         os.makedirs(settings.scratch, exist_ok=True)
         os.makedirs(settings.logs, exist_ok=True)
+        priority.be_prompt()
         self._settings = settings
         self._answered = answered
         self._loop = asyncio.get_running_loop()
         self._crew = Crew(settings, self._loop, self)
-        self._lanes: dict[_Key, Lane] = {}
+        self._lanes = Lanes(settings.workers_max)
         self._lane_of: dict[str, Lane] = {}
         self._hungry: deque[Lane] = deque()
         self._harvest = Harvest(settings.scratch, self._crew.incarnation, self._crew.sweeper)
-        self._overseer = Overseer(settings, self._loop, self._crew, self._lanes.values(), self._grow)
+        self._overseer = Overseer(settings, self._loop, self._crew, self._lanes, self._grow)
         self._closed = False
 
     # --- Runtime ---
 
     def invoke(self, invocation: Invocation) -> None:
         """Start a call now or when a worker is free; see ``Runtime.invoke``."""
-        lane = self._lane(invocation.function)
+        lane = self._lanes.of(invocation.function)
         self._lane_of[invocation.key] = lane
         lane.queue.append(invocation)
         if self._closed:
@@ -96,28 +95,27 @@ class Pool:
         self._closed = True
         self._overseer.close()
         await self._crew.close()
-        for lane in list(self._lanes.values()):
+        for lane in list(self._lanes):
             self._fail_queue(lane, endings.CLOSED)
 
     # --- for the wiring ---
 
     def warm(self, function: Function) -> None:
         """Have a worker ready for the first call of a function, if there is a place for it."""
-        lane = self._lane(function)
+        lane = self._lanes.of(function)
         if not lane.slots and not self._closed:
             self._add(lane)
 
     def log_of(self, key: str) -> str | None:
         """Return ``file:start:`` of the log that a call under way writes; None if it has not begun."""
-        lane = self._lane_of.get(key)
-        for slot in lane.slots if lane is not None else ():
+        for slot in self._crew.slots.values():
             if slot.ready and slot.calls and slot.calls[0].key == key:
                 return f"{slot.log}:{slot.log_end}:"
         return None
 
     def held(self, function: Function) -> tuple[str, ...] | None:
         """Return which limits the kernel holds for a function's workers; None while none is ready."""
-        lane = self._lanes.get(_key(function))
+        lane = self._lanes.get(function)
         return next((slot.held for slot in lane.slots if slot.ready), None) if lane is not None else None
 
     async def emptied(self) -> None:
@@ -132,13 +130,6 @@ class Pool:
         self._harvest.sweep_earlier()
 
     # --- calls to workers ---
-
-    def _lane(self, function: Function) -> Lane:
-        key = _key(function)
-        lane = self._lanes.get(key)
-        if lane is None:
-            lane = self._lanes[key] = Lane(function, self._settings.workers_max)
-        return lane
 
     def _serve(self, lane: Lane) -> None:
         """Send queued calls to workers that have room, forking up to one per core."""
@@ -209,10 +200,13 @@ class Pool:
         call = slot.calls.popleft()
         self._overseer.unwatch(slot)
         # The next call goes out before this answer goes on: the worker shall not wait for what comes of it.
+        was_heavy = not slot.demoted or slot.heavy
+        slot.lane.heavy = slot.lane.heavy and was_heavy
         if reply.dirty:
             self._crew.end(slot, endings.STOPPED)
         elif (
             slot.leaving
+            or not was_heavy
             or reply.log > self._settings.log_file_bytes_max
             or (self._hungry and self._crew.must_give_way(slot, len(self._lanes)))
         ):
@@ -293,8 +287,4 @@ class Pool:
                 break
         self._serve(lane)
         if not lane.queue and not any(slot.lane is lane for slot in self._crew.slots.values()):
-            self._lanes.pop(_key(lane.function), None)
-
-
-def _key(function: Function) -> _Key:
-    return (function.tenant, function.name, function.version)
+            self._lanes.leave(lane)

@@ -22,6 +22,8 @@ REFUSED = (
     *("fsopen", "fsmount", "fsconfig", "fspick", "unshare", "setns", "quotactl", "acct"),
     *("swapon", "swapoff", "reboot", "init_module", "finit_module", "delete_module"),
     *("kexec_load", "kexec_file_load"),
+    # Would give back what a call that lasts has been taken (``functions.priority``).
+    "sched_setattr",
     # Memory that outlives its process and belongs to none; POSIX shared memory stays.
     *("shmget", "msgget", "semget", "mq_open"),
 )

@@ -73,14 +73,16 @@ class Slot:
         ready: Whether it has imported its function.
         broken: Whether it can answer with an error only.
         held: Limits that the kernel holds for it.
+        demoted: Whether it gives way to others, from its birth on or since a call has lasted.
+        heavy: Whether the call it works on uses a core for long.
         watched: Whether the zygote watches its limits just now.
         leaving: Whether it gets no more calls and is ended as soon as it has none.
         ending: Why it is being ended, for the call it works on; None while it may live.
     """
 
     __slots__ = (
-        "_far", "_near", "born", "broken", "calls", "ending", "folder", "held", "lane", "leaving", "log",
-        "log_end", "number", "nursery", "ready", "since", "watched",
+        "_far", "_near", "born", "broken", "calls", "demoted", "ending", "folder", "heavy", "held", "lane",
+        "leaving", "log", "log_end", "number", "nursery", "ready", "since", "watched",
     )  # fmt: skip
 
     def __init__(self, number: int, lane: Lane, nursery: Nursery, folder: str, log: str, now: float) -> None:
@@ -93,6 +95,7 @@ class Slot:
         self.calls: deque[Invocation] = deque()
         self.since = self.born = now
         self.ready = self.broken = self.watched = self.leaving = False
+        self.demoted = self.heavy = False
         self.held: tuple[str, ...] = ()
         self.ending: Ending | None = None
         self._near, self._far = protocol.pair()

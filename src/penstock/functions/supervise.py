@@ -10,13 +10,15 @@ import itertools
 import os
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from penstock.functions import cgroup, confine, tree
+from penstock.functions import cgroup, confine, priority, tree
 
 PERIOD_S = 0.1
+HEAVY_CPU_S = 0.05
+"""Processor time, in seconds, after which a call that is watched gives way to others."""
 FILES_MOST = 100_000
 """Files and folders in the scratch of one call."""
 PROCESSES_MOST = 10_000
@@ -50,15 +52,23 @@ class _Call:
     log_bytes_before: int
     next_look: float
     group: str | None = None
+    cpu_s: float = 0.0
+    demoted: set[int] = field(default_factory=set)
     next_walk: float = 0.0
     measured: dict[int, int] = field(default_factory=dict)
 
 
 class Watch:
-    """The calls that are under way in one zygote's workers, one per worker."""
+    """The calls that are under way in one zygote's workers, one per worker.
 
-    def __init__(self) -> None:
+    Args:
+        demoted: Gets the process id of each worker whose call has been told to give way to others, because
+            it uses a core for long; see ``functions.priority``. Without, none is.
+    """
+
+    def __init__(self, demoted: Callable[[int], None] | None = None) -> None:
         self._calls: dict[int, _Call] = {}
+        self._demoted = demoted
 
     def begin(self, pid: int, limits: Mapping[str, Any]) -> None:
         """Note that a call has begun.
@@ -74,9 +84,8 @@ class Watch:
         now = time.monotonic()
         log = limits.get("log")
         # A group is asked for at the first look: most calls have ended by then.
-        self._calls[pid] = _Call(
-            pid, limits, now, limits.get("log_from", _size(log) if log else 0), now + PERIOD_S
-        )
+        before = limits.get("log_from", _size(log) if log else 0)
+        self._calls[pid] = _Call(pid, limits, now, before, now + PERIOD_S, cpu_s=priority.cpu_s([pid]))
 
     def end(self, pid: int) -> None:
         """Note that a worker's call has ended, or the worker; a worker without a call is fine."""
@@ -98,7 +107,10 @@ class Watch:
         found: list[Breach] = []
         for call in [call for call in self._calls.values() if call.next_look <= now]:
             before = time.thread_time()
-            breach = next(_look(call, now), None)
+            pids = _processes_of(call)
+            breach = next(_look(call, now, pids), None)
+            if breach is None and self._demoted is not None:
+                self._demote_if_heavy(call, pids, self._demoted)
             if breach is not None:
                 found.append(breach)
                 self.end(call.pid)
@@ -107,21 +119,29 @@ class Watch:
             call.next_look = time.monotonic() + max(PERIOD_S, spent * _SHARE_OF_TIME)
         return found
 
+    def _demote_if_heavy(self, call: _Call, pids: list[int], demoted: Callable[[int], None]) -> None:
+        if not call.demoted and priority.cpu_s(pids) - call.cpu_s < HEAVY_CPU_S:
+            return
+        new = set(pids) - call.demoted
+        priority.demote(new)
+        if not call.demoted:
+            demoted(call.pid)
+        call.demoted |= new
 
-def _look(call: _Call, now: float) -> Iterator[Breach]:
+
+def _look(call: _Call, now: float, pids: list[int]) -> Iterator[Breach]:
     """Yield what is crossed, the cheapest to find first: a fork bomb leaves no time for the others."""
     yield from _time(call, now)
-    if not call.limits.get("tree"):
-        call.group = call.group or cgroup.of(call.pid)
-    pids = _members(call)
     yield from _processes(call, pids)
     yield from _log(call)
     yield from _memory(call, pids)
     yield from _scratch(call, now)
 
 
-def _members(call: _Call) -> list[int]:
+def _processes_of(call: _Call) -> list[int]:
     """The processes of a call, not many more than are allowed."""
+    if not call.limits.get("tree"):
+        call.group = call.group or cgroup.of(call.pid)
     found = cgroup.members(call.group) if call.group else tree.walk(call.pid)
     most = (call.limits.get("processes") or PROCESSES_MOST) + 1
     return list(itertools.islice(filter(tree.alive, found), most))

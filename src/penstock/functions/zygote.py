@@ -19,7 +19,7 @@ import time
 import traceback
 from typing import Any
 
-from penstock.functions import confine, kernel, protocol, supervise, worker
+from penstock.functions import confine, kernel, priority, protocol, supervise, worker
 
 
 def main(descriptor: str, engine: str) -> None:
@@ -28,6 +28,7 @@ def main(descriptor: str, engine: str) -> None:
     if os.getppid() != int(engine):
         sys.exit(0)
     confine.become_zygote()
+    priority.be_prompt()
     gc.collect()
     gc.freeze()
     zygote = Zygote(socket.socket(fileno=int(descriptor)))
@@ -47,7 +48,7 @@ class Zygote:
         self._orders = orders
         self._pids: dict[int, int] = {}
         self._workers: dict[int, int] = {}
-        self._watch = supervise.Watch()
+        self._watch = supervise.Watch(self._was_demoted)
         self._self = _own_descriptor()
         self._ended, signalled = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(signalled, warn_on_full_buffer=False)
@@ -133,6 +134,12 @@ class Zygote:
                 traceback.print_exc()
         gc.collect()
         gc.freeze()
+
+    def _was_demoted(self, pid: int) -> None:
+        """Say that a worker gives way to others from now on, for good."""
+        number = self._workers.get(pid)
+        if number is not None:
+            self._tell({"demoted": number})
 
     def _breached(self, breach: supervise.Breach) -> None:
         """Say that a worker has crossed a limit, then end it."""
