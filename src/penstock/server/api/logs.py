@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,8 @@ from penstock.server.api.stream import MEDIA, EventStream
 from penstock.server.api.whole_run import find_run
 
 ATTEMPTS_SHOWN = 200
+LAG_S_MAX = 2.0
+"""Longest wait until the state has an end that the engine knows already, in seconds."""
 
 
 class LogQuery(Struct, kw_only=True):
@@ -82,9 +85,25 @@ async def _live_span(desk: Desk, row: AttemptRow) -> str:
     if row.ended_ns:
         return ""
     try:
-        return (await where(desk, row))[0]
+        span, under_way = await where(desk, row)
+        return span if span or under_way else (await _committed(desk, row)).log
     except PenstockError:
         return ""  # the engine is away; what has ended can be shown
+
+
+async def _committed(desk: Desk, row: AttemptRow) -> AttemptRow:
+    """Return an attempt that has ended once its end can be read in the state, which lags behind a little."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LAG_S_MAX):
+            while not row.ended_ns:
+                moved = asyncio.ensure_future(desk.tail.moved())
+                try:
+                    row = await desk.state.attempt(row.run, row.step, row.item, row.attempt) or row
+                    if not row.ended_ns:
+                        await moved
+                finally:
+                    moved.cancel()
+    return row
 
 
 def _texts(folder: Path, spans: list[tuple[AttemptRow, str]]) -> str:
