@@ -14,6 +14,36 @@ from penstock.core.rows import DeadLetter, FileState
 from penstock.testing.ledger import MemoryLedger
 
 
+class Folding:
+    """Folds events into a ledger, one by one, and drops what was told before: by its id, or by its content.
+
+    Attributes:
+        ledger: What is known.
+        told: Events that were new, in order.
+        under: The id under which each content event's content was told.
+    """
+
+    def __init__(self, ledger: MemoryLedger | None = None) -> None:
+        self.ledger = MemoryLedger() if ledger is None else ledger
+        self.told: list[Event] = []
+        self.under: dict[str, str] = {}
+        self._seen = {row.event_id for row in self.ledger.rows.values()}
+
+    def take(self, event: Event) -> None:
+        """Fold one event."""
+        if event.id in self._seen:
+            return
+        self._seen.add(event.id)
+        storage, path = file_record(event).storage, path_of(event.subject or "")
+        folded = fold(self.ledger.file(storage, path), event)
+        if folded.row is not None:
+            self.ledger.put(folded.row)
+        if folded.content:
+            self.under[event.id] = folded.content
+        if not folded.known:
+            self.told.append(event)
+
+
 class Following:
     """Follows one source, again and again when it is ``Unavailable``, and without waiting.
 
@@ -36,13 +66,13 @@ class Following:
         name: str = "events",
         lives_max: int = 100,
     ) -> None:
-        self.ledger = MemoryLedger() if ledger is None else ledger
-        self.told: list[Event] = []
+        self.folding = Folding(ledger)
+        self.ledger = self.folding.ledger
+        self.told = self.folding.told
         self.raw: list[Event] = []
         self.letters: list[DeadLetter] = []
         self.losses: list[Loss] = []
         self.failures: list[Unavailable] = []
-        self._seen: set[str] = {row.event_id for row in self.ledger.rows.values()}
         self._lives_max = lives_max
         self._news = asyncio.Condition()
         context = SourceContext(
@@ -90,19 +120,8 @@ class Following:
         async with self._news:
             for event in batch:
                 self.raw.append(event)
-                if event.id not in self._seen:
-                    self._seen.add(event.id)
-                    self._fold(event)
+                self.folding.take(event)
             self._news.notify_all()
-
-    def _fold(self, event: Event) -> None:
-        path = path_of(event.subject or "")
-        storage = file_record(event).storage
-        folded = fold(self.ledger.file(storage, path), event)
-        if folded.row is not None:
-            self.ledger.put(folded.row)
-        if not folded.known:
-            self.told.append(event)
 
     async def until(self, holds: Callable[[], bool]) -> list[Event]:
         """Return what was told once ``holds`` says so; raise what ended the source instead."""
