@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from msgspec import Raw
 
 from penstock.core.event import Event
@@ -9,6 +11,20 @@ from penstock.core.run import Run, map_elements
 from penstock.core.workflow import Step, Workflow
 
 LARGE_ITEMS = 1000
+
+
+class Opening(NamedTuple):
+    """What the parameters of all calls of a run begin with (see ``workflows.calls``).
+
+    Attributes:
+        event: The members ``event`` and ``read``, as JSON behind an opening brace.
+        read: The place of the event's file, as JSON; empty if it is about none.
+        started: When the run began, RFC 3339.
+    """
+
+    event: bytes
+    read: bytes
+    started: str
 
 
 class Active:
@@ -21,9 +37,10 @@ class Active:
         params: What a person gave at a manual start, as JSON.
         outputs: Published paths, by step.
         facts: Told since the last snapshot.
+        opening: Of the parameters of its calls, once one was made.
     """
 
-    __slots__ = ("_items", "event", "facts", "outputs", "params", "run", "steps", "workflow")
+    __slots__ = ("_items", "event", "facts", "opening", "outputs", "params", "run", "steps", "workflow")
 
     def __init__(self, run: Run, workflow: Workflow, event: Event, params: Raw | None = None) -> None:
         self.run = run
@@ -31,6 +48,7 @@ class Active:
         self.event = event
         self.params = params
         self.facts = 0
+        self.opening: Opening | None = None
         self.outputs: dict[str, tuple[str, ...]] = {}
         self.steps: dict[str, Step] = {step.name: step for step in workflow.steps}
         self._items: dict[str, list[Raw]] = {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import msgspec
 from msgspec import Raw, Struct
 
@@ -9,9 +11,13 @@ from penstock.core.event import encode, path_members, path_of, rfc3339
 from penstock.core.function import Function
 from penstock.core.run import Call, Run
 from penstock.core.workflow import Step
-from penstock.workflows.active import Active
+from penstock.workflows.active import Active, Opening
 
 LOCAL = "file://localhost"
+OPENING_BYTES_MAX = 16 << 10
+"""Longest encoded event that is kept with its run until that ends."""
+FIXED_MAX = 1_000
+"""Steps of which the members that never change are kept."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -38,24 +44,13 @@ class RunInfo(Struct, frozen=True, omit_defaults=True):
     started: str = ""
 
 
-class Params(Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """The self-sufficient event."""
-
-    event: Raw
-    read: Place | None = None
-    inputs: list[Place] = []
-    write: Place
-    exec: dict[str, str]
-    run: RunInfo
-    results: dict[str, Raw] = {}
-    item: Raw | msgspec.UnsetType = msgspec.UNSET
-    params: Raw | msgspec.UnsetType = msgspec.UNSET
-
-
 def params_of(
     active: Active, step: Step, call: Call, function: Function, key: str, path: bytes | None
 ) -> bytes:
-    """Return the self-sufficient event of one call, as JSON.
+    """Return the self-sufficient event of one call, as a JSON object.
+
+    It is joined from pieces: what all calls of a run have in common is encoded once, for this stands
+    between a step's end and the next one's start.
 
     Args:
         active: The run.
@@ -65,33 +60,63 @@ def params_of(
         key: ``run/step/item/attempt``.
         path: Local path of the event's file; None if it is about none.
     """
-    run, event = active.run, active.event
-    read = _place(path) if path is not None else None
-    inputs = [read] if read else []
-    for before in step.after:
-        inputs += [_output_place(output) for output in active.outputs.get(before, ())]
-    return _encode(
-        Params(
-            event=Raw(encode(event)),
-            read=read,
-            inputs=inputs,
-            write=Place("", LOCAL, publish=step.outputs or function.outputs),
-            exec={"function": function.reference},
-            run=RunInfo(
-                id=run.id,
-                step=step.name,
-                attempt=call.attempt,
-                idempotency_key=key.rsplit("/", 1)[0],
-                tenant=run.tenant,
-                workflow=run.workflow,
-                generation=run.generation,
-                item=call.item if call.item >= 0 else None,
-                started=rfc3339(run.started_ns / 1e9),
-            ),
-            results=_results(run, step),
-            item=active.item(step, call.item) if call.item >= 0 else msgspec.UNSET,
-            params=active.params if active.params is not None else msgspec.UNSET,
-        )
+    opening = active.opening or _opening(active, path)
+    pieces: list[bytes | Raw] = [
+        opening.event,
+        _inputs(active, step, opening),
+        _fixed(step.outputs or function.outputs, function.reference),
+        b',"run":',
+        _encode(_run_info(active.run, call, key, opening.started)),
+    ]
+    results = _results(active.run, step)
+    if results:
+        pieces += (b',"results":', _encode(results))
+    if call.item >= 0:
+        pieces += (b',"item":', active.item(step, call.item))
+    if active.params is not None:
+        pieces += (b',"params":', active.params)
+    pieces.append(b"}")
+    return b"".join(pieces)
+
+
+def _opening(active: Active, path: bytes | None) -> Opening:
+    event, place = encode(active.event), b""
+    members = b'{"event":' + event
+    if path is not None:
+        place = _encode(_place(path))
+        members += b',"read":' + place
+    opening = Opening(members, place, rfc3339(active.run.started_ns / 1e9))
+    if len(members) <= OPENING_BYTES_MAX:
+        active.opening = opening
+    return opening
+
+
+def _inputs(active: Active, step: Step, opening: Opening) -> bytes:
+    places = [opening.read] if opening.read else []
+    if active.outputs:
+        for before in step.after:
+            places += [_encode(_output_place(output)) for output in active.outputs.get(before, ())]
+    return b',"inputs":[%b]' % b",".join(places) if places else b""
+
+
+@lru_cache(maxsize=FIXED_MAX)
+def _fixed(publish: str, function: str) -> bytes:
+    """Return the members that are the same in every call of a step."""
+    place = _encode(Place("", LOCAL, publish=publish))
+    return b',"write":%b,"exec":%b' % (place, _encode({"function": function}))
+
+
+def _run_info(run: Run, call: Call, key: str, started: str) -> RunInfo:
+    return RunInfo(
+        id=run.id,
+        step=call.step,
+        attempt=call.attempt,
+        idempotency_key=key.rsplit("/", 1)[0],
+        tenant=run.tenant,
+        workflow=run.workflow,
+        generation=run.generation,
+        item=call.item if call.item >= 0 else None,
+        started=started,
     )
 
 
