@@ -37,7 +37,7 @@ class Plan(Struct, frozen=True, kw_only=True):
         source: The SQLite file.
         target: The database, in words.
         rows: Table to number of rows, in the order in which they are copied.
-        size_bytes: Of the file; the database will take about twice as much, for its indexes.
+        size_bytes: Of the file; the database will take about half as much again, for its indexes.
         against: Why it cannot be done now, in words; empty if it can.
     """
 
