@@ -27,7 +27,7 @@ PROPERTIES = {
     "node.id": "1",
     "controller.listener.names": "CONTROLLER",
     "inter.broker.listener.name": "PLAINTEXT",
-    "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+    "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,FAR:PLAINTEXT",
     "offsets.topic.replication.factor": "1",
     "offsets.topic.num.partitions": "4",
     "transaction.state.log.replication.factor": "1",
@@ -53,12 +53,17 @@ PROPERTIES = {
 class Kafka(Server):
     """A broker on loopback without security.
 
-    Attributes:
-        address: ``bootstrap.servers`` of its clients.
+    Args:
+        folder: Where data and log are.
+        proxy_port: Where a proxy for ``far_port`` listens: clients that begin there stay on it.
     """
 
     name = "kafka"
     ready = "Kafka Server started"
+
+    def __init__(self, folder: Path, proxy_port: int | None = None) -> None:
+        super().__init__(folder)
+        self.proxy_port = proxy_port
 
     @property
     def address(self) -> str:
@@ -68,7 +73,7 @@ class Kafka(Server):
     def prepare(self) -> None:
         """Fetch the broker, write its settings, format its storage."""
         self.jars = self.fetched()
-        self.port, self.controller_port = free_port(), free_port()
+        self.port, self.far_port, self.controller_port = free_port(), free_port(), free_port()
         (self.folder / "log4j2.xml").write_text(LOG4J)
         properties = PROPERTIES | self.properties()
         lines = [f"{key}={value}\n" for key, value in properties.items()]
@@ -83,8 +88,10 @@ class Kafka(Server):
         """Return the settings that differ from broker to broker."""
         return {
             "controller.quorum.voters": f"1@127.0.0.1:{self.controller_port}",
-            "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self.controller_port}",
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
+            "listeners": f"PLAINTEXT://127.0.0.1:{self.port},FAR://127.0.0.1:{self.far_port},"
+            f"CONTROLLER://127.0.0.1:{self.controller_port}",
+            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port},"
+            f"FAR://127.0.0.1:{self.proxy_port or self.far_port}",
             "log.dirs": str(self.folder / "data"),
         }
 

@@ -13,6 +13,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -28,6 +29,8 @@ WAKE_S = 1.0
 """Longest time until the reports' thread notices that it is to end; the client's threads wake as often."""
 REPLACE_S = (0.0, 0.5, 2.0, 5.0)
 """Waits before one producer takes another's place, until an acknowledgement comes."""
+WARM_S = 5.0
+"""Longest wait at the start for the topic's whereabouts."""
 CLOSE_S = 5.0
 """Longest wait at the end for what is on its way."""
 
@@ -88,6 +91,8 @@ class Appender:
         self._stop = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._producer = self._open()
+        with suppress(KafkaException):  # so that the first event need not wait for it
+            self._producer.list_topics(settings.topic, WARM_S)
 
     def _open(self) -> Producer:
         producer: Producer = opened(
@@ -102,6 +107,7 @@ class Appender:
                 "queue.buffering.max.messages": 0,  # the limit is ours, for whole batches
                 "queue.buffering.max.kbytes": 2_000_000,
                 "topic.metadata.refresh.interval.ms": -1,
+                "topic.metadata.refresh.fast.interval.ms": 100,
                 "error_cb": self._on_error,
                 "logger": logger,
             },

@@ -30,7 +30,7 @@ def ensure_topic(settings: KafkaLogSettings) -> None:
         Invalid: It is there and different; every difference is named, with what to do.
         Unavailable: The cluster cannot be asked, or it is absent and may not be made.
     """
-    admin: AdminClient = opened(AdminClient, settings, {})
+    admin: AdminClient = opened(AdminClient, settings, {"log_level": 3})
     try:
         replicas = _replicas(admin, settings.topic)
         if not replicas and settings.create:
