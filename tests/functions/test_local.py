@@ -10,7 +10,8 @@ from penstock.core.errors import Invalid
 from penstock.core.event import decode, encode, file_record
 from penstock.core.function import Function, Kind, Limits
 from penstock.core.workflow import Join, Step, Workflow
-from penstock.functions.local import event_for, select, try_out
+from penstock.functions.local import select, try_out
+from penstock.functions.local_event import event_for
 from penstock.functions.outcome import Outcome
 
 CODE = """

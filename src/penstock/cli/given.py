@@ -10,7 +10,7 @@ from typing import Any
 from penstock.cli.session import Session
 from penstock.core.errors import Invalid
 from penstock.core.event import content_id, encode
-from penstock.functions.local import event_for
+from penstock.functions.local_event import event_for
 from penstock.server.settings import StorageSettings
 
 

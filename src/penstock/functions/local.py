@@ -30,11 +30,10 @@ from penstock.core.run_state import Run
 from penstock.core.workflow import Step, Workflow
 from penstock.functions.child import Lines, ignore
 from penstock.functions.fresh import call
+from penstock.functions.local_event import ENDPOINT, event_for, place_of
+from penstock.functions.local_outputs import outputs_of
 from penstock.functions.outcome import Called, Outcome, Output
 
-ENDPOINT = "file://localhost"
-STORAGE = "local"
-OUTPUT_FILES_MAX = 10_000
 JSON = dict[str, Any]
 
 
@@ -186,31 +185,20 @@ class _Test:
         )
 
     def _outputs(self, step: Step, function: Function, folder: Path) -> Iterator[Output]:
-        taken: dict[bytes, str] = {
-            os.fsencode(each.published): each.name for call in self._calls for each in call.outputs
-        }
-        for name in _names(folder):
-            published = template.render(
-                step.outputs or function.outputs or template.DEFAULT,
-                subject=self._input,
-                root=self._root,
-                name=name,
-                function=function.name,
-                run=self._run.id,
-                generation=1,
-            )
-            if published in taken:
-                raise Invalid(
-                    f"outputs {taken[published]!r} and {name!r} would both be published at "
-                    f"{os.fsdecode(published)!r}; use {{name}} in the template, or other names"
-                )
-            taken[published] = name
-            yield Output(name=name, file=folder / name, published=os.fsdecode(published))
+        return outputs_of(
+            folder,
+            step.outputs or function.outputs,
+            [each for call in self._calls for each in call.outputs],
+            subject=self._input,
+            root=self._root,
+            function=function.name,
+            run=self._run.id,
+        )
 
     def _call_params(self, step: Step, command: Call, function: Function, folder: Path) -> JSON:
         read = {"endpoint": ENDPOINT, **events.path_members(self._input)}
         before = [each for each in self._calls if each.step in step.after]
-        inputs = [read, *(_place(output.file) for each in before for output in each.outputs)]
+        inputs = [read, *(place_of(output.file) for each in before for output in each.outputs)]
         # The list that a map goes over comes item by item.
         listed = step.each.split(".", 1)[0]
         ended = {name: self._run.steps[name].result for name in step.after if name != listed}
@@ -250,48 +238,6 @@ class _Test:
         if command.step not in self._items:
             self._items[command.step] = map_elements(self._workflow, self._run, command.step)
         return self._items[command.step][command.item]
-
-
-def event_for(file: Path) -> events.Event:
-    """Return the event that the folder source would make of ``file`` the first time it sees it."""
-    path, stat = os.fsencode(file.absolute()), file.stat()
-    record = events.FileRecord(
-        storage=STORAGE,
-        size=stat.st_size,
-        version="1",
-        generation=1,
-        mtime_ns=stat.st_mtime_ns,
-        ctime_ns=stat.st_ctime_ns,
-        inode=stat.st_ino,
-        owner={"uid": stat.st_uid, "gids": [stat.st_gid]},
-        origin={"notice": "test"},
-        **events.path_members(path),  # type: ignore[arg-type]
-    )
-    return events.Event(
-        id=events.content_id(STORAGE, path, "1"),
-        source=f"/storages/{STORAGE}",
-        type=events.FILE_CREATED,
-        subject=events.subject_of(path),
-        time=events.rfc3339(stat.st_mtime),
-        partitionkey=events.subject_of(os.path.dirname(path)),
-        datacontenttype="application/json",
-        dataschema=events.DATASCHEMA,
-        data=events.json_data(record),
-    )
-
-
-def _names(folder: Path) -> list[str]:
-    found = sorted(each for each in folder.rglob("*") if not each.is_dir() or each.is_symlink())
-    for each in found[: OUTPUT_FILES_MAX + 1]:
-        if each.is_symlink() or not each.is_file():
-            raise Invalid(f"output {each.name!r} is a link or no plain file; write a copy of what it means")
-    if len(found) > OUTPUT_FILES_MAX:
-        raise Invalid(f"it wrote {len(found)} files; {OUTPUT_FILES_MAX} are allowed")
-    return [str(each.relative_to(folder)) for each in found]
-
-
-def _place(file: Path) -> dict[str, str]:
-    return {"endpoint": ENDPOINT, **events.path_members(os.fsencode(file))}
 
 
 def _single(function: Function) -> Workflow:
