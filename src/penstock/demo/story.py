@@ -130,8 +130,7 @@ class Story:
         if run is None:
             return
         run.phase, run.error = data.phase, data.error
-        mark = "[green]●[/]" if data.phase == "succeeded" else "[red]●[/]"
-        self.line("run", f"{mark} [bold]{data.run[:8]}[/] {data.phase}: {run.name}")
+        self.line("run", f"{_mark(data.phase)} [bold]{data.run[:8]}[/] {data.phase}: {run.name}")
 
     async def wait(self, *, ended: int, within_s: float) -> None:
         """Return when so many runs have ended.
@@ -180,8 +179,17 @@ class Story:
         return good == drops and bad == 1
 
 
+MARKS = {
+    "succeeded": "[green]✓[/]",
+    "failed": "[red]✗[/]",
+    "cancelled": "[magenta]■[/]",
+    "running": "[cyan]▶[/]",
+}
+
+
 def _mark(phase: str) -> str:
-    return {"succeeded": "[green]✓[/]", "failed": "[red]✗[/]"}.get(phase, "[dim]·[/]")
+    """Return a symbol that tells states apart without their colour, too."""
+    return MARKS.get(phase, "[dim]·[/]")
 
 
 def _said(end: StepEnd) -> str:

@@ -238,7 +238,7 @@ def test_troubles_are_told_in_words(served: Served, visit: Visit) -> None:
     expect(page.get_by_role("table", name="Storages")).to_contain_text("in trouble")
 
 
-def test_a_page_says_when_penstock_is_away_and_when_its_visit_is_over(
+def test_a_page_says_when_penstock_is_away_goes_on_when_it_is_back_and_says_when_its_visit_is_over(
     browser: Browser, tmp_path: Path
 ) -> None:
     installation = Served(tmp_path)
@@ -250,6 +250,10 @@ def test_a_page_says_when_penstock_is_away_and_when_its_visit_is_over(
     expect(line).to_have_text("no connection")
     expect(visitor.page.locator("h1")).to_have_text("Overview")
     installation.start(api=True)
+    expect(line).to_have_text("live")
+    visitor.go("/runs")
+    expect(visitor.page.locator("h1")).to_have_text("Runs")
+    installation.post("token", {})
     expect(visitor.page.get_by_role("alert")).to_contain_text("`penstock open` makes a new address")
     visitor.page.context.close()
     assert installation.stop() == 0

@@ -47,10 +47,10 @@ export class Functions {
     const triggers = this.#triggers.filter((each) => each.workflow.split("@")[0] === workflow.name);
     return panel(
       workflow.name,
-      { key: workflow.name, aside: [h("span", { class: "tag" }, `version ${workflow.version}`), h("a", { href: `/runs?workflow=${encodeURIComponent(workflow.name)}` }, "Runs")] },
+      { key: workflow.name, aside: [workflow.undeployed ? h("span", { class: "tag" }, "undeployed") : null, h("span", { class: "tag" }, `version ${workflow.version}`), h("a", { href: `/runs?workflow=${encodeURIComponent(workflow.name)}` }, "Runs")] },
       workflow.summary && h("p", { class: "pad note" }, workflow.summary),
       numbers(runs),
-      triggers.length ? h("div", null, triggers.map((each) => this.#trigger(each, workflow))) : h("p", { class: "pad note" }, "No trigger starts it; it is started by hand."),
+      triggers.length ? h("div", null, triggers.map((each) => this.#trigger(each, workflow))) : h("p", { class: "pad note" }, workflow.undeployed ? "Undeployed: its triggers were removed. It can still be started by hand." : "No trigger starts it; it is started by hand."),
       this.#plan(workflow),
     );
   }
@@ -103,7 +103,7 @@ export class Functions {
   async #rollback(trigger, workflow) {
     const plans = await api.plans(workflow.name);
     const options = plans.map((each) => h("option", { value: each.reference, key: each.reference }, `version ${each.version}${each.deployed ? `, deployed ${new Date(each.deployed).toLocaleString()}` : ""}`));
-    const body = [h("p", null, "New events start this version from now on. Runs under way keep theirs."), field("Version", h("select", { id: "version", value: trigger.workflow }, options))];
+    const body = [h("p", null, "New events start this version from now on, by the filter that was deployed with it. Runs under way keep theirs."), field("Version", h("select", { id: "version", value: trigger.workflow }, options))];
     const values = (dialog) => dialog.querySelector("#version").value;
     const chosen = await confirm({ title: `Which version is trigger ${trigger.name} to start?`, body, verb: "Start this version", values });
     if (!chosen || chosen === trigger.workflow) return;
@@ -119,7 +119,7 @@ export class Functions {
       { title: "Function", fill: true, cell: (each) => [h("strong", null, each.name), each.summary && h("span", { class: "under block" }, each.summary)] },
       { title: "Version", num: true, cell: (each) => `v${each.version}` },
       { title: "Used by", cell: (each) => this.#users(each) },
-      { title: "Limits", whole: true, cell: (each) => `${duration(each.limits.timeout_s)}, ${size(each.limits.memory_bytes)}` },
+      { title: "Limits", whole: true, cell: (each) => `${duration(each.limits.timeout_s)}, ${size(each.limits.memory)}` },
       { title: "Deployed", num: true, cell: (each) => time(each.deployed) },
       { name: "Versions", num: true, cell: (each) => button(this.#open.has(each.name) ? "Less" : "More", () => this.#toggle(each.name), { class: "small", "aria-expanded": String(this.#open.has(each.name)), "aria-label": `Versions of ${each.name}` }) },
     ];
@@ -156,7 +156,7 @@ export class Functions {
           ["Code", each.kind === "python" ? h("code", null, base(each.entry)) : h("code", null, each.command.join(" "))],
           ["Results go to", each.outputs && h("code", null, each.outputs)],
           ["At once", each.concurrency],
-          ["Limits", `${duration(each.limits.timeout_s)}, ${size(each.limits.memory_bytes)}, ${count(each.limits.processes)} processes, ${each.limits.network ? "with" : "without"} network`],
+          ["Limits", `${duration(each.limits.timeout_s)}, ${size(each.limits.memory)}, ${count(each.limits.processes)} processes, ${each.limits.network ? "with" : "without"} network`],
         ]),
       ),
     );
