@@ -13,13 +13,12 @@ from penstock.server.kinds import open_sources
 from penstock.server.life import Life
 from penstock.server.parts import Parts
 from penstock.server.pump import STORAGES
-from penstock.server.settings import Places, Settings, StorageSettings
+from penstock.server.settings import Places, Settings
 from penstock.server.shard import Shard
 from penstock.server.shared import share
+from penstock.server.watch import watch
 from penstock.server.wiring import build_shard
-from penstock.sources.folder import FolderSettings, FolderSource
 from penstock.state.embedded import EmbeddedState
-from penstock.storage.publish import PRIVATE
 
 
 def build(settings: Settings, places: Places, synced: Callable[[int], None], cgroup: str = "") -> Engine:
@@ -50,29 +49,11 @@ def build(settings: Settings, places: Places, synced: Callable[[int], None], cgr
 
 def feeding(parts: Parts, settings: Settings, life: Life) -> tuple[Source, ...]:
     """Return the sources that the settings name; one that cannot work is told among the troubles."""
-    watched = tuple(watch(storage, parts) for storage in settings.storages)
+    watched = tuple(
+        watch(storage, parts.ledger, parts.dead_letter, parts.publisher) for storage in settings.storages
+    )
     context = partial(_context, parts)
     return watched + open_sources(settings.sources, context, life.troubles)
-
-
-def watch(storage: StorageSettings, parts: Parts) -> FolderSource:
-    """Return the source that watches a storage's folder."""
-    default = FolderSettings(folder=storage.folder)
-    settings = FolderSettings(
-        folder=storage.folder,
-        name=storage.name,
-        ignore=(*default.ignore, PRIVATE, *storage.ignore),
-        existing=storage.existing,
-        accept_filesystems=storage.accept_filesystems,
-    )
-    return FolderSource(
-        settings,
-        parts.ledger,
-        parts.dead_letter,
-        parts.publisher.published,
-        moved=parts.publisher.moved,
-        begun=partial(parts.publisher.watched, storage.name),
-    )
 
 
 def _context(parts: Parts, name: str) -> SourceContext:

@@ -18,8 +18,13 @@ from penstock.core.rows import FileState, PositionRow, Row
 class PendingLedger:
     """See ``core.ports.Ledger``."""
 
-    def __init__(self, state: State, staged: Callable[[], None]) -> None:
-        """Look behind the pending rows into ``state``; call ``staged`` when a row went there at once."""
+    def __init__(self, state: State, staged: Callable[[], None], pending_max: int = 1 << 62) -> None:
+        """Look behind the pending rows into ``state``; call ``staged`` when a row went there at once.
+
+        Where another process folds, nobody says when a row has arrived in state: then the newest
+        ``pending_max`` are kept.
+        """
+        self._pending_max = pending_max
         self._state = state
         self._staged = staged
         self._pending: dict[tuple[str, bytes], FileState] = {}
@@ -36,7 +41,10 @@ class PendingLedger:
         """Keep rows until their events are folded; rows without an event go to state at once."""
         for row in rows:
             if isinstance(row, FileState) and row.event_id:
+                self._pending.pop((row.storage, row.path), None)
                 self._pending[row.storage, row.path] = row
+                if len(self._pending) > self._pending_max:
+                    del self._pending[next(iter(self._pending))]
             else:
                 self._state.put(row)
                 self._staged()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from penstock.core.event import NEW_CONTENT, Event
+from penstock.core.policy import LOCAL_TENANT
 from penstock.core.ports import State
 from penstock.core.rows import DeadLetter, DeadLetterKind, RunRow
 from penstock.core.run import Run
@@ -26,6 +27,10 @@ class Letters:
     def put(self, letter: DeadLetter) -> None:
         """Keep a letter."""
         self._state.put(letter)
+
+    def keep(self, letter: DeadLetter) -> None:
+        """Keep a letter that a source wrote, who knows no tenants."""
+        self.put(replace(letter, tenant=LOCAL_TENANT))
 
     def close(self, letter_id: str, state: str) -> None:
         """Close a letter as ``replayed``, ``dropped`` or ``superseded``."""

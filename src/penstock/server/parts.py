@@ -6,9 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from msgspec.structs import replace
-
-from penstock.core.policy import LOCAL_TENANT
 from penstock.core.ports import BatchSystem, Runtime, ShardLog, ShardState
 from penstock.core.rows import DeadLetter
 from penstock.routing.triggers import Triggers
@@ -56,5 +53,5 @@ class Parts:
 
     def dead_letter(self, letter: DeadLetter) -> None:
         """Keep a letter, soon."""
-        self.letters.put(replace(letter, tenant=LOCAL_TENANT))
+        self.letters.keep(letter)
         self.checkpoint.touch()
