@@ -17,7 +17,7 @@ from msgspec.structs import asdict
 from penstock.core.errors import PenstockError
 from penstock.functions import cgroup
 from penstock.server.channel import Channel
-from penstock.server.commands import Commands
+from penstock.server.commands import embedded_commands
 from penstock.server.embedded import build
 from penstock.server.settings import Places, Settings
 
@@ -59,7 +59,7 @@ async def _serve(
             channel.durable_to(end)
 
     engine = build(settings, places, synced, group)
-    channel = Channel(places.runtime / "engine.sock", Commands(engine).handle)
+    channel = Channel(places.runtime / "engine.sock", embedded_commands(engine).handle)
     pump = engine.parts.pump
     engine.parts.checkpoint.report(lambda: pump.folded, channel.committed_to)
     for number in (signal.SIGINT, signal.SIGTERM):

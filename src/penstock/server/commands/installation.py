@@ -11,7 +11,7 @@ from penstock.core.errors import Conflict, Refused
 from penstock.functions.pool import Pool
 from penstock.log.embedded import EmbeddedLog
 from penstock.server.backfill import BATCH
-from penstock.server.commands.definitions import Definitions
+from penstock.server.commands.definitions import find_trigger
 from penstock.server.commands.wishes import BackupWish, LogWish, ReplayWish, Who
 from penstock.server.engine import Engine
 from penstock.server.jobs import job_log
@@ -26,17 +26,15 @@ class Whole:
 
     Args:
         engine: What runs it.
-        definitions: Finds triggers.
     """
 
-    def __init__(self, engine: Engine, definitions: Definitions) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._parts = engine.parts
-        self._definitions = definitions
 
     async def replay(self, wish: ReplayWish) -> Any:
         """Run a trigger for events of the log, a batch at a time."""
-        trigger = self._definitions.find_trigger(wish.tenant, wish.trigger)
+        trigger = find_trigger(self._parts.registry, wish.tenant, wish.trigger)
         until = min(wish.until, self._parts.log.end().offsets[0])
         generation = time_ns() // 1_000_000 if wish.again else 0
         shown: list[str] = []

@@ -9,35 +9,32 @@ from msgspec.structs import replace
 
 from penstock.core.errors import Invalid, NotFound
 from penstock.core.event import Event, decode
-from penstock.core.rows import DeadLetter, DeadLetterKind, Decision, Outcome
+from penstock.core.rows import DeadLetter, DeadLetterKind, Outcome
 from penstock.server.commands.runs import Runs
 from penstock.server.commands.wishes import LetterWish, RunWish, given
-from penstock.server.ingest import Ingest
-from penstock.server.parts import Parts
+from penstock.server.front import Front
 
 
 class DeadLetters:
     """Dead letters, replayed and dropped.
 
     Args:
-        parts: Of the engine.
+        front: Knows letters, and takes events in.
         runs: Repeats runs.
-        ingest: Takes events in.
     """
 
-    def __init__(self, parts: Parts, runs: Runs, ingest: Ingest) -> None:
-        self._parts = parts
+    def __init__(self, front: Front, runs: Runs) -> None:
+        self._front = front
         self._runs = runs
-        self._ingest = ingest
 
     async def replay(self, wish: LetterWish) -> Any:
         """Try again what a dead letter holds, with its event as it was or as a person has edited it."""
-        letter = self._letter(wish)
+        letter = await self._letter(wish)
         edited = _edited(wish, letter)
         if letter.run and edited is None:
             again: Any = await self._runs.rerun(RunWish(wish.tenant, wish.principal, letter.run))
         elif letter.run:
-            row = self._runs.find(RunWish(wish.tenant, wish.principal, letter.run))
+            row = await self._runs.find(RunWish(wish.tenant, wish.principal, letter.run))
             assert edited is not None
             fresh = replace(edited, id=uuid4().hex, cause=letter.run)
             again = await self._runs.request(wish, row.workflow, row.trigger, fresh, 0)
@@ -45,15 +42,16 @@ class DeadLetters:
             refused = decode(letter.body)
             again = await self._despite_the_loop(wish, refused, edited or refused)
         else:
-            again = await self._ingest.take([edited or decode(letter.body)])
+            again = await self._front.take([edited or decode(letter.body)])
         await self._runs.close_letter(wish, letter.id, "replayed")
         return again
 
     async def _despite_the_loop(self, wish: LetterWish, refused: Event, event: Event) -> list[Any]:
         """A person wants the runs that the limit of depth has refused."""
-        decided = self._parts.state.select(Decision, event_id=refused.id)
+        decided = await self._front.decisions(refused.id)
+        registry = await self._front.registry()
         triggers = [
-            self._parts.registry.triggers.get(row.trigger)
+            registry.triggers.get(row.trigger)
             for row in decided
             if row.outcome == Outcome.LOOP and row.source in (refused.source, "")
         ]
@@ -65,12 +63,12 @@ class DeadLetters:
 
     async def drop(self, wish: LetterWish) -> Any:
         """Close a dead letter without doing anything."""
-        letter = self._letter(wish)
+        letter = await self._letter(wish)
         await self._runs.close_letter(wish, letter.id, "dropped")
         return {"id": letter.id}
 
-    def _letter(self, wish: LetterWish) -> DeadLetter:
-        letter = self._parts.state.get(DeadLetter, wish.id)
+    async def _letter(self, wish: LetterWish) -> DeadLetter:
+        letter = await self._front.letter(wish.id)
         if letter is None or letter.tenant != wish.tenant:
             raise NotFound(f"there is no dead letter {wish.id!r}; `penstock dead-letters` lists them")
         return letter

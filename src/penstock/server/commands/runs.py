@@ -12,13 +12,12 @@ from penstock.core.errors import Conflict, NotFound
 from penstock.core.event import Event, encode
 from penstock.core.lifecycle import CancelRequest, DeadLetterClose, RunRequest
 from penstock.core.rerun import rerun
-from penstock.core.rows import DeadLetter, RunRow
+from penstock.core.rows import RunRow
 from penstock.core.run import Phase
 from penstock.core.snapshot import restore
-from penstock.server.commands.recorder import Recorder
 from penstock.server.commands.wishes import RunWish, StartWish, Who, given
+from penstock.server.front import Front
 from penstock.server.letters import OPEN
-from penstock.server.parts import Parts
 
 GENERATIONS_MAX = 10_000
 
@@ -27,17 +26,15 @@ class Runs:
     """Runs, as people ask for them.
 
     Args:
-        parts: Of the engine.
-        recorder: Puts wishes on the log.
+        front: Knows runs, and puts wishes on the log.
     """
 
-    def __init__(self, parts: Parts, recorder: Recorder) -> None:
-        self._parts = parts
-        self._recorder = recorder
+    def __init__(self, front: Front) -> None:
+        self._front = front
 
     async def start(self, wish: StartWish) -> Any:
         """Start a run by hand."""
-        workflow = self._parts.registry.workflow(wish.tenant, wish.workflow)
+        workflow = (await self._front.registry()).workflow(wish.tenant, wish.workflow)
         nonce = uuid4().hex
         event = given(wish.event) or Event(
             id=nonce, source="/manual", type="penstock.manual", subject=workflow.name
@@ -69,23 +66,27 @@ class Runs:
             rerun_of=rerun_of,
             from_step=from_step,
         )
-        asked = await self._recorder.record(
-            lifecycle.RUN_REQUESTED, request, event.subject or event.id, nonce
+        asked = await self._front.record(
+            lifecycle.RUN_REQUESTED,
+            request,
+            event.subject or event.id,
+            nonce=nonce,
+            key=event.partitionkey or event.id,
         )
         return {"run": lifecycle.run_id(who.tenant, trigger or asked.id, event, generation)}
 
     async def cancel(self, wish: RunWish) -> Any:
         """Cancel a run."""
-        row = self.find(wish)
+        row = await self.find(wish)
         if row.ended_ns:
             raise Conflict(f"run {row.id} has ended already ({row.phase})")
         request = CancelRequest(run=row.id, reason=wish.reason, principal=wish.principal)
-        await self._recorder.record(lifecycle.RUN_CANCEL_REQUESTED, request, row.id)
+        await self._front.record(lifecycle.RUN_CANCEL_REQUESTED, request, row.id, run=row.id)
         return {"run": row.id}
 
     async def rerun(self, wish: RunWish) -> Any:
         """Run it again: from what failed, from a step, or whole with the trigger's present version."""
-        row = self.find(wish)
+        row = await self.find(wish)
         if not row.ended_ns:
             raise Conflict(f"run {row.id} has not ended; cancel it first (`penstock runs cancel {row.id}`)")
         old = restore(row.snapshot)
@@ -94,13 +95,14 @@ class Runs:
                 f"run {row.id} succeeded, so there is no failure to go on from; begin at a step "
                 f"(`penstock runs rerun {row.id} --from STEP`), or run all of it again (`--whole`)"
             )
-        event, params = self._parts.keeper.event_of(old)
-        trigger = self._parts.registry.triggers.get(row.trigger)
+        event, params = await self._front.event_of(row)
+        registry = await self._front.registry()
+        trigger = registry.triggers.get(row.trigger)
         workflow = trigger.workflow if trigger is not None and wish.whole else old.workflow
-        generation = self._next_generation(row, event, old.generation)
+        generation = await self._next_generation(row, event, old.generation)
         if not wish.whole:  # refused here, with words for who asks, and not behind the log
             steps = frozenset({wish.from_step}) if wish.from_step else None
-            rerun(self._parts.registry.workflow(row.tenant, workflow), old, row.id, generation, steps)
+            rerun(registry.workflow(row.tenant, workflow), old, row.id, generation, steps)
         again = await self.request(
             wish,
             workflow,
@@ -114,32 +116,27 @@ class Runs:
         await self.close_letter(wish, row.id, "replayed")
         return again
 
-    def find(self, wish: RunWish) -> RunRow:
+    async def find(self, wish: RunWish) -> RunRow:
         """Return a run's row as it stands now.
 
         Raises:
             NotFound: There is none.
         """
-        row = self._parts.state.get(RunRow, wish.run)
+        row = await self._front.run(wish.run)
         if row is None or row.tenant != wish.tenant:
-            active = self._parts.keeper.active.get(wish.run)
-            if active is None or active.run.tenant != wish.tenant:
-                raise NotFound(f"there is no run {wish.run!r}; `penstock runs` lists them")
-            self._parts.keeper.stage()
-            row = self._parts.state.get(RunRow, wish.run)
-        assert row is not None
+            raise NotFound(f"there is no run {wish.run!r}; `penstock runs` lists them")
         return row
 
-    def _next_generation(self, row: RunRow, event: Event, last: int) -> int:
+    async def _next_generation(self, row: RunRow, event: Event, last: int) -> int:
         for generation in range(last + 1, GENERATIONS_MAX):
             run_id = lifecycle.run_id(row.tenant, row.trigger, event, generation)
-            if self._parts.state.get(RunRow, run_id) is None and run_id not in self._parts.keeper.active:
+            if await self._front.run(run_id) is None:
                 return generation
         raise Conflict(f"run {row.id} was repeated {GENERATIONS_MAX} times; something is wrong")
 
     async def close_letter(self, who: Who, letter: str, state: str) -> None:
         """Close a dead letter, if it is open."""
-        row = self._parts.state.get(DeadLetter, letter)
+        row = await self._front.letter(letter)
         if row is not None and row.state == OPEN:
             close = DeadLetterClose(tenant=who.tenant, principal=who.principal, id=letter, state=state)
-            await self._recorder.record(lifecycle.DEAD_LETTER_CLOSED, close, letter)
+            await self._front.record(lifecycle.DEAD_LETTER_CLOSED, close, letter, key=row.id)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, cast
 
 import msgspec
@@ -10,15 +11,14 @@ from msgspec import Raw
 
 from penstock.core.errors import NotFound
 from penstock.core.event import decode
-from penstock.core.ports import Receiver
+from penstock.core.ports import Receiver, Source
 from penstock.server.commands import wishes
 from penstock.server.commands.definitions import Definitions
 from penstock.server.commands.installation import Whole
 from penstock.server.commands.letters import DeadLetters
-from penstock.server.commands.recorder import Recorder
 from penstock.server.commands.runs import Runs
 from penstock.server.engine import Engine
-from penstock.server.ingest import Ingest
+from penstock.server.front import EmbeddedFront, Front
 
 Handler = Callable[[Any], Awaitable[Any]]
 AT_ANY_TIME = frozenset({"ingest", "receive", "log", "status", "stop"})
@@ -26,21 +26,27 @@ AT_ANY_TIME = frozenset({"ingest", "receive", "log", "status", "stop"})
 
 
 class Commands:
-    """The engine's answers, by name.
+    """The answers, by name.
 
     Args:
-        engine: Acted on.
+        front: Looks things up, and puts wishes on the log.
+        started: Set when everything works.
+        receivers: Sources that are called, by name.
+        more: Further answers: what concerns the process rather than the log.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        recorder = Recorder(engine.parts)
-        self._ingest = Ingest(engine.parts)
-        definitions = Definitions(engine.parts, recorder, engine.existing)
-        runs = Runs(engine.parts, recorder)
-        letters = DeadLetters(engine.parts, runs, self._ingest)
-        whole = Whole(engine, definitions)
-        self._started = engine.life.started
-        self._sources = {source.name: source for source in engine.sources}
+    def __init__(
+        self,
+        front: Front,
+        started: asyncio.Event,
+        receivers: Mapping[str, Receiver],
+        more: Mapping[str, tuple[type[wishes.Who], Handler]],
+    ) -> None:
+        self._front = front
+        self._started = started
+        self._receivers = receivers
+        definitions, runs = Definitions(front), Runs(front)
+        letters = DeadLetters(front, runs)
         self._handlers: dict[str, tuple[type[wishes.Who], Handler]] = {
             "ingest": (wishes.IngestWish, self._take_in),
             "receive": (wishes.ReceiveWish, self._receive),
@@ -52,11 +58,7 @@ class Commands:
             "rerun": (wishes.RunWish, runs.rerun),
             "replay-letter": (wishes.LetterWish, letters.replay),
             "drop-letter": (wishes.LetterWish, letters.drop),
-            "replay": (wishes.ReplayWish, whole.replay),
-            "backup": (wishes.BackupWish, whole.backup),
-            "log": (wishes.LogWish, whole.log),
-            "status": (wishes.Who, whole.status),
-            "stop": (wishes.Who, whole.stop),
+            **more,
         }
 
     async def handle(self, do: str, with_: Raw) -> Any:
@@ -73,10 +75,28 @@ class Commands:
         return await handler(msgspec.json.decode(with_, type=kind))
 
     async def _take_in(self, wish: wishes.IngestWish) -> Any:
-        return await self._ingest.take([decode(raw) for raw in wish.events])
+        return await self._front.take([decode(raw) for raw in wish.events])
 
     async def _receive(self, wish: wishes.ReceiveWish) -> Any:
-        source = self._sources.get(wish.source)
-        if source is None or not hasattr(source, "receive"):
+        source = self._receivers.get(wish.source)
+        if source is None:
             raise NotFound(f"there is no source {wish.source!r} that takes requests; see [[sources]]")
-        return await self._ingest.append(cast(Receiver, source).receive(wish.headers, wish.body))
+        return await self._front.append(source.receive(wish.headers, wish.body))
+
+
+def embedded_commands(engine: Engine) -> Commands:
+    """Return the answers of an engine."""
+    whole = Whole(engine)
+    more: dict[str, tuple[type[wishes.Who], Handler]] = {
+        "replay": (wishes.ReplayWish, whole.replay),
+        "backup": (wishes.BackupWish, whole.backup),
+        "log": (wishes.LogWish, whole.log),
+        "status": (wishes.Who, whole.status),
+        "stop": (wishes.Who, whole.stop),
+    }
+    return Commands(EmbeddedFront(engine), engine.life.started, receivers(engine.sources), more)
+
+
+def receivers(sources: Iterable[Source]) -> dict[str, Receiver]:
+    """Return those sources that are called, by name."""
+    return {source.name: cast(Receiver, source) for source in sources if hasattr(source, "receive")}
