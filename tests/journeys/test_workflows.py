@@ -120,7 +120,8 @@ async def test_an_unchanged_deployment_makes_no_new_version(installation: Instal
     assert {(row.kind, row.version) for row in rows(installation, Definition)} == {
         ("function", 1),
         ("workflow", 1),
-        ("trigger", 0),
+        ("trigger", 0),  # as it is
+        ("trigger", 1),  # as it was with version 1, for a rollback
     }
 
 
