@@ -8,10 +8,11 @@ wake-ups a second without a request, and one fetch that the broker holds for 10 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from penstock.core.errors import Invalid
+from penstock.core.errors import Invalid, Unavailable
 from penstock.core.event import EVENT_BYTES_MAX, Event
 from penstock.core.ports import Cursor, Record
 from penstock.log.kafka_appender import Appender
@@ -57,6 +58,7 @@ class KafkaLog:
             raise
         self._appender = Appender(settings)
         self._ahead: dict[int, Record] = {}
+        self._reading = threading.Lock()
 
     @property
     def place(self) -> str:
@@ -78,32 +80,25 @@ class KafkaLog:
         """
         if not events:
             return []
-        placed = self._placed(events)
+        return await self.append_to([(self.part_of(event), event) for event in events])
+
+    async def append_to(self, events: Sequence[tuple[int, Event]]) -> Sequence[Record]:
+        """Append each event to the partition that is named with it; see ``append``."""
+        placed = [(part, _message(event)) for part, event in events]
         landed = await self._appender.landed(self._appender.send(placed))
         return [
             Record(part, offset, posix_ms * 1_000_000, event)
-            for (part, _), (offset, posix_ms), event in zip(placed, landed, events, strict=True)
+            for (part, event), (offset, posix_ms) in zip(events, landed, strict=True)
         ]
 
     def write(self, events: Sequence[Event]) -> Sequence[Record]:
         """Put ``events`` on their way; the broker numbers them. See ``core.ports.Log.write``."""
         if events:
-            self._appender.send(self._placed(events))
+            self._appender.send([(self.part_of(event), _message(event)) for event in events])
         return ()
 
-    def _placed(self, events: Sequence[Event]) -> list[tuple[int, Message]]:
-        placed = []
-        for event in events:
-            message = to_message(event)
-            if (size := len(message[1] or b"")) > EVENT_BYTES_MAX:
-                raise Invalid(
-                    f"event {event.id!r} has {size} bytes; at most {EVENT_BYTES_MAX} are kept. "
-                    "Put large data into a file and name it"
-                )
-            placed.append((self._part_of(event), message))
-        return placed
-
-    def _part_of(self, event: Event) -> int:
+    def part_of(self, event: Event) -> int:
+        """Return the partition that an event is appended to."""
         if self.partition is not None:
             return self.partition
         return partition_of(event.partitionkey or event.id, self.settings.partitions)
@@ -184,6 +179,20 @@ class KafkaLog:
             raise Invalid(f"{self.place} has {len(self._parts)} partitions; open the one that is meant")
         return self._parts[0]
 
+    def record_in(self, partition: int, offset: int) -> Record:
+        """Return one record of a partition. Blocks; not for the thread that reads ranges.
+
+        Raises:
+            Trimmed: Retention has removed it.
+            Unavailable: The broker does not answer.
+        """
+        with self._reading:
+            self._reader.place({partition: offset})
+            found = self._reader.fetch(READ_WAIT_S, 1)
+        if not found or found[0].offset != offset:
+            raise Unavailable(f"{self.place}, partition {partition}: there is no record {offset}")
+        return found[0]
+
     def record(self, offset: int) -> Record:
         """Return one record of the one partition; cheap for those read in rising order. Blocks.
 
@@ -221,3 +230,13 @@ class KafkaLog:
         """Wait a little for what is on its way, and let go."""
         self._appender.close()
         self._reader.close()
+
+
+def _message(event: Event) -> Message:
+    message = to_message(event)
+    if (size := len(message[1] or b"")) > EVENT_BYTES_MAX:
+        raise Invalid(
+            f"event {event.id!r} has {size} bytes; at most {EVENT_BYTES_MAX} are kept. "
+            "Put large data into a file and name it"
+        )
+    return message

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from penstock.core.ports import Source, SourceContext
+from penstock.core.ports import ShardLog, Source, SourceContext
 from penstock.log.embedded import EmbeddedLog
-from penstock.server.engine import Engine
+from penstock.server.engine import Copy, Engine
 from penstock.server.housekeeping import pinned, tidy
 from penstock.server.kinds import open_sources
 from penstock.server.life import Life
@@ -38,13 +38,35 @@ def build(settings: Settings, places: Places, synced: Callable[[int], None], cgr
         life.spawn("housekeeping", tidy(shard.parts))
         return pinned(shard.parts)
 
-    log = EmbeddedLog(
-        places.state / "log" / "0", settings.log, synced, needed, lambda: shard.parts.calendar.now_ns()
-    )
+    log: ShardLog
+    mirror = None
+    if settings.kafka is None:
+        log = EmbeddedLog(
+            places.state / "log" / "0", settings.log, synced, needed, lambda: shard.parts.calendar.now_ns()
+        )
+    else:
+        log, mirror = _in_kafka(settings, places, synced, life)
     state = EmbeddedState(places.state / "state.db")
     numbered = frozenset(f"{STORAGES}{storage.name}" for storage in settings.storages)
     shard = build_shard(shared, log, state, numbered=numbered)
-    return Engine(shared, shard, feeding(shard.parts, settings, life))
+    return Engine(shared, shard, feeding(shard.parts, settings, life), mirror)
+
+
+def _in_kafka(
+    settings: Settings, places: Places, synced: Callable[[int], None], life: Life
+) -> tuple[ShardLog, Copy]:
+    """Return a log in Kafka, and what copies it to where the API reads it."""
+    from penstock.log.kafka import KafkaLog  # needs an extra
+    from penstock.server.site.mirror import Mirror
+
+    def trouble(words: str | None) -> None:
+        if words is None:
+            life.troubles.pop("log", None)
+        else:
+            life.trouble("log", words)
+
+    mirror = Mirror(settings.kafka, places.state / "log" / "0", settings.log, synced, trouble)
+    return KafkaLog(settings.kafka, 0), mirror
 
 
 def feeding(parts: Parts, settings: Settings, life: Life) -> tuple[Source, ...]:

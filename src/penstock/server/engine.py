@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from typing import Protocol
 
 from penstock.core.errors import Refused, Unavailable
 from penstock.core.event import Event
@@ -20,6 +21,20 @@ from penstock.server.shared import Shared
 logger = logging.getLogger("penstock.engine")
 
 
+class Copy(Protocol):
+    """A copy of a log that is elsewhere, for the API."""
+
+    @property
+    def end(self) -> int:
+        """Offset behind its last record."""
+
+    async def keep(self) -> None:
+        """Copy for ever."""
+
+    def close(self) -> None:
+        """Let go."""
+
+
 class Engine:
     """One installation's engine.
 
@@ -27,19 +42,25 @@ class Engine:
         shared: Workers, queue and so on.
         shard: Folds the log.
         sources: Feed it.
+        copy: Of the log, where that is elsewhere.
     """
 
-    def __init__(self, shared: Shared, shard: Shard, sources: Sequence[Source]) -> None:
+    def __init__(
+        self, shared: Shared, shard: Shard, sources: Sequence[Source], copy: Copy | None = None
+    ) -> None:
         self.parts = shard.parts
         self.life = shared.life
         self.shard = shard
         self.sources = sources
         self._shared = shared
+        self._copy = copy
         self.existing = Existing(shard, sources, shared.life.troubles)
 
     async def start(self) -> None:
         """Recover, then let sources run."""
         await self.shard.start()
+        if self._copy is not None:
+            self.life.spawn("the copy of the log", self._copy.keep())
         self._shared.runtime.sweep_earlier()  # not before: what an earlier life left may still be published
         for source in self.sources:
             self.life.spawn(f"source {source.name}", self._run_source(source))
@@ -90,6 +111,10 @@ class Engine:
                 self.life.troubles.pop("log", None)
                 return
 
+    def shown_end(self) -> int:
+        """Return up to where the API can show the log."""
+        return self.parts.log.durable_end if self._copy is None else self._copy.end
+
     async def stop(self) -> None:
         """End sources, then everything; what is under way is taken up again at the next start."""
         self.life.stopping.set()
@@ -98,4 +123,6 @@ class Engine:
         await self.life.close()
         await self.shard.quiet()
         await self._shared.close()
+        if self._copy is not None:
+            self._copy.close()
         await self.shard.finish()

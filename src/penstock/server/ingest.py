@@ -26,6 +26,32 @@ def check_depth(event: Event) -> None:
         raise Invalid(f"event {event.id!r}: 'depth' is {event.depth}; expected 0 to {DEPTH_GIVEN_MAX}")
 
 
+def refuse_ours(events: Sequence[Event]) -> None:
+    """Refuse what nobody outside may say.
+
+    Raises:
+        Forbidden: An event claims a source that is ours.
+        Invalid: An event has an impossible depth.
+    """
+    for event in events:
+        if event.source.startswith(lifecycle.OWN_SOURCES):
+            raise Forbidden(
+                f"event {event.id!r}: source {event.source!r} is Penstock's own; use a source of yours"
+            )
+        check_depth(event)
+
+
+def check_sizes(events: Sequence[Event]) -> None:
+    """Refuse what is too large, or it would spoil the others that are written with it.
+
+    Raises:
+        Invalid: An event is.
+    """
+    for event in events:
+        if (size := len(encode(event))) > EVENT_BYTES_MAX:
+            raise Invalid(f"event {event.id!r} has {size} bytes; at most {EVENT_BYTES_MAX} are taken")
+
+
 class Ingest:
     """Takes events in. What arrives in one turn of the loop shares one sync."""
 
@@ -46,12 +72,7 @@ class Ingest:
             Invalid: An event is too large; none was taken in.
             Unavailable: The log cannot take them now.
         """
-        for event in events:
-            if event.source.startswith(lifecycle.OWN_SOURCES):
-                raise Forbidden(
-                    f"event {event.id!r}: source {event.source!r} is Penstock's own; use a source of yours"
-                )
-            check_depth(event)
+        refuse_ours(events)
         return await self.append(events)
 
     async def append(self, events: Sequence[Event]) -> list[dict[str, Any]]:
@@ -61,9 +82,7 @@ class Ingest:
             Invalid: An event is too large; none was taken in.
             Unavailable: The log cannot take them now.
         """
-        for event in events:
-            if (size := len(encode(event))) > EVENT_BYTES_MAX:  # or it would spoil the others of its turn
-                raise Invalid(f"event {event.id!r} has {size} bytes; at most {EVENT_BYTES_MAX} are taken")
+        check_sizes(events)
         answers, new = [], []
         for event in events:
             key = (event.source, event.id)

@@ -109,7 +109,7 @@ class Pump:
 
         It saves two turns of the loop. What is not taken here comes by ``follow``.
         """
-        if records and records[0].offset == self.folded:
+        if records and records[0].offset == self.folded and _is_whole(records):
             self.fold_batch(records)
 
     async def follow(self) -> None:
@@ -215,6 +215,11 @@ class Pump:
                 at_ns=record.appended_ns,
             )
         )
+
+
+def _is_whole(records: Sequence[Record]) -> bool:
+    """Whether nobody else appended in between."""
+    return records[-1].offset - records[0].offset == len(records) - 1
 
 
 def _dead_letter(record: Record, kind: DeadLetterKind, reason: str, tenant: str) -> DeadLetter:

@@ -8,13 +8,13 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import msgspec
 import uvloop
 from msgspec.structs import asdict
 
-from penstock.core.errors import PenstockError
+from penstock.core.errors import Invalid, PenstockError
 from penstock.functions import cgroup
 from penstock.server.channel import Channel
 from penstock.server.commands import embedded_commands
@@ -29,7 +29,12 @@ SWITCH_S = 0.0005
 
 
 def serve(
-    settings: Settings, places: Places, *, api: bool = True, started: Callable[[], None] | None = None
+    settings: Settings,
+    places: Places,
+    *,
+    api: bool = True,
+    started: Callable[[], None] | None = None,
+    roles: Collection[str] = (),
 ) -> None:
     """Run until SIGINT, SIGTERM or a ``stop`` command.
 
@@ -38,14 +43,23 @@ def serve(
         places: Where things are kept.
         api: Whether to start the API process, too.
         started: Called when sources run and the channel listens.
+        roles: What this process of a site does; none means everything.
 
     Raises:
         PenstockError: It cannot start, or a part of it ended.
     """
     sys.setswitchinterval(SWITCH_S)
     group = cgroup.prepare() or ""  # it forks, so it comes before loop and threads
+    tell = started or (lambda: None)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings, places, api, started or (lambda: None), group))
+        if settings.postgres is None:
+            if roles:
+                raise Invalid("roles are for a site: set [kafka] and [postgres], or leave --role out")
+            runner.run(_serve(settings, places, api, tell, group))
+        else:
+            from penstock.server.site.process import ROLES, serve_site  # needs extras
+
+            runner.run(serve_site(settings, places, roles or ROLES, tell, group, _keep_api if api else None))
 
 
 async def _serve(
@@ -67,7 +81,7 @@ async def _serve(
     try:
         await channel.open()
         await engine.start()
-        channel.durable_to(engine.parts.log.durable_end)
+        channel.durable_to(engine.shown_end())
         await engine.parts.checkpoint.durable()
         channel.committed_to(pump.folded)
         if api:
@@ -105,11 +119,11 @@ def places_text(places: Places) -> str:
     return msgspec.json.encode({name: str(path) for name, path in asdict(places).items()}).decode()
 
 
-def main(settings: Settings, places: Places, *, api: bool = True) -> int:
+def main(settings: Settings, places: Places, *, api: bool = True, roles: Collection[str] = ()) -> int:
     """Serve, and return an exit code; errors are told on standard error."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        serve(settings, places, api=api)
+        serve(settings, places, api=api, roles=roles)
     except PenstockError as error:
         print(f"penstock: {error}", file=sys.stderr)  # noqa: T201 - the terminal is who asked
         return error.exit_code

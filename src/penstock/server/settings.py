@@ -16,6 +16,7 @@ from msgspec import Struct
 from penstock.core.errors import Invalid
 from penstock.core.function import check_name
 from penstock.log.embedded import LogSettings
+from penstock.server.backbone import BACKBONE, backbone
 from penstock.server.kinds import SourceEntry, entries, load_kind
 
 CONFIG_NAME = "penstock.toml"
@@ -113,6 +114,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         batch: Local batch queue.
         log: Retention of events.
         receive: Door for systems that call us.
+        kafka: The log of a site (``log.kafka_settings``); None for the embedded one.
+        postgres: The state of a site (``state.postgres.settings``); None for the embedded one.
     """
 
     storages: tuple[StorageSettings, ...] = ()
@@ -125,6 +128,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     batch: BatchOptions = BatchOptions()
     log: LogSettings = LogSettings()
     receive: ReceiveOptions = ReceiveOptions()
+    kafka: Any = None
+    postgres: Any = None
 
 
 def places(home: str | None = None, environment: dict[str, str] | None = None) -> Places:
@@ -189,14 +194,14 @@ def check(document: dict[str, Any], place: str) -> Settings:
         faults.append(f"unknown setting {name!r}; known are {known}")
     taken: dict[str, Any] = {}
     hints = {field.name: field.type for field in msgspec.structs.fields(Settings)}
-    for name in (document.keys() & hints.keys()) - {"sources"}:
+    for name in (document.keys() & hints.keys()) - {"sources", *BACKBONE}:
         try:
             taken[name] = msgspec.convert(document[name], hints[name], strict=False)
         except msgspec.ValidationError as error:
             faults.append(f"{name}: {error}")
     storages = frozenset(storage.name for storage in taken.get("storages", ()))
     sources = entries(document.get("sources", ()), storages, faults)
-    settings = Settings(**taken, sources=sources)
+    settings = Settings(**taken, sources=sources, **backbone(document, faults))
     faults += _storage_faults(settings)
     if faults:
         raise Invalid(f"{place}: the settings have {len(faults)} fault(s):", tuple(faults))

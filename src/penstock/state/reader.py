@@ -77,6 +77,12 @@ class StateReader:
         """Return a run, its snapshot included."""
         return await self._one(RunRow, self._all(RunRow).where(self._c(RunRow).id == run))
 
+    async def shard_of(self, run: str) -> int:
+        """Return the number of the shard that folds a run; 0 where there is one, or the run is unknown."""
+        c = self._c(RunRow)
+        found = await self._raw(select(c["shard"]).where(c.id == run)) if "shard" in c else []
+        return int(found[0][0]) if found else 0
+
     async def runs(self, query: RunQuery) -> list[RunRow]:
         """Return runs, newest first, without their snapshots."""
         c = self._c(RunRow)
@@ -217,15 +223,12 @@ class StateReader:
     async def first_offsets(self, ids: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
         """Return where events from outside were told first, by source and id; unknown ones are absent."""
         c = self._c(Seen)
-
-        def work() -> dict[tuple[str, str], int]:
-            found = {
-                key: self.door.ask(select(c.offset).where(c.source == key[0], c.event_id == key[1]))
-                for key in ids
-            }
-            return {key: rows[0][0] for key, rows in found.items() if rows}
-
-        return await self._in_thread(work)
+        found: dict[tuple[str, str], int] = {}
+        for source in {source for source, _ in ids}:
+            names = [event_id for its_source, event_id in ids if its_source == source]
+            asked = select(c.event_id, c.offset).where(c.source == source, c.event_id.in_(names))
+            found |= {(source, event_id): offset for event_id, offset in await self._raw(asked)}
+        return found
 
     async def mean_work(self, workflow: str, newest: int = 200) -> tuple[int, float, float]:
         """Return how many of a workflow's newest runs were looked at, and their mean seconds of warm

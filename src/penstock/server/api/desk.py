@@ -15,6 +15,7 @@ from penstock.server.api.history import History
 from penstock.server.api.link import EngineLink
 from penstock.server.api.tail import Tail
 from penstock.server.settings import Places, Settings
+from penstock.state.door import Door
 from penstock.state.reader import StateReader
 
 logger = logging.getLogger("penstock.api")
@@ -45,7 +46,7 @@ class Desk:
         log = places.state / "log" / "0"
         self.history = History(log)
         self.tail = Tail(log, self.history)
-        self.state = StateReader(places.state / "state.db")
+        self.state = StateReader(_door(settings) or places.state / "state.db")
         self.link = EngineLink(
             places.runtime / "engine.sock",
             tenant=self.tenant,
@@ -79,6 +80,15 @@ class Desk:
     def _engine_changed(self, here: bool) -> None:
         logger.info("the engine %s", "is here" if here else "went away")
         self.tail.wake()
+
+
+def _door(settings: Settings) -> Door | None:
+    """Return the way to a site's database, if the settings have one."""
+    if settings.postgres is None:
+        return None
+    from penstock.state.postgres.door import PostgresDoor  # needs an extra
+
+    return PostgresDoor(settings.postgres)
 
 
 def login() -> str:

@@ -29,39 +29,57 @@ PENDING_MAX = 200_000
 """Files told of whose events may not be folded yet; older ones are looked up in the state."""
 
 
+class SourceMemory:
+    """What the sources of one process remember.
+
+    Args:
+        shared: Settings, troubles.
+        log: Synced before anything is remembered.
+        state: Under a number below 0.
+    """
+
+    def __init__(self, shared: Shared, log: KafkaLog, state: PostgresState) -> None:
+        self._state = state
+        self._letters = Letters(state)
+        self.checkpoint = Checkpoint(log, state, lambda: None, shared.settings.checkpoint_s, shared.life.fail)
+        self.ledger = PendingLedger(state, self.checkpoint.touch, PENDING_MAX)
+        self.publisher = Publisher(shared.roots, state, self.checkpoint.durable)
+
+    def context(self, name: str) -> SourceContext:
+        """Return what a source of this name is given."""
+        return SourceContext(name=name, ledger=self.ledger, dead_letter=self.dead_letter)
+
+    def dead_letter(self, letter: DeadLetter) -> None:
+        """Keep a letter, soon."""
+        self._letters.keep(letter)
+        self.checkpoint.touch()
+
+    async def close(self) -> None:
+        """Keep what is known, and let go."""
+        await self.checkpoint.close()
+        self._state.close()
+
+
 class Feeder:
     """The sources of one process.
 
     Args:
         shared: Settings, storages, troubles.
         log: All partitions.
-        state: Under a number below 0.
+        memory: Of the sources.
     """
 
-    def __init__(self, shared: Shared, log: KafkaLog, state: PostgresState) -> None:
+    def __init__(self, shared: Shared, log: KafkaLog, memory: SourceMemory) -> None:
         self._life = shared.life
         self._log = log
-        self._state = state
-        self._letters = Letters(state)
-        self._checkpoint = Checkpoint(
-            log, state, lambda: None, shared.settings.checkpoint_s, shared.life.fail
-        )
-        self._ledger = PendingLedger(state, self._checkpoint.touch, PENDING_MAX)
-        publisher = Publisher(shared.roots, state, self._checkpoint.durable)
+        self._memory = memory
         watched = tuple(
-            watch(storage, self._ledger, self.dead_letter, publisher) for storage in shared.settings.storages
+            watch(storage, memory.ledger, memory.dead_letter, memory.publisher)
+            for storage in shared.settings.storages
         )
         self.sources: Sequence[Source] = watched + open_sources(
-            shared.settings.sources, self._context, shared.life.troubles
+            shared.settings.sources, memory.context, shared.life.troubles
         )
-
-    def _context(self, name: str) -> SourceContext:
-        return SourceContext(name=name, ledger=self._ledger, dead_letter=self.dead_letter)
-
-    def dead_letter(self, letter: DeadLetter) -> None:
-        """Keep a letter, soon."""
-        self._letters.keep(letter)
-        self._checkpoint.touch()
 
     def start(self) -> None:
         """Let all sources run."""
@@ -100,6 +118,5 @@ class Feeder:
         """End all sources, and keep what they know."""
         for source in self.sources:
             await source.close()
-        await self._checkpoint.close()
-        self._state.close()
+        await self._memory.close()
         await asyncio.to_thread(self._log.close)

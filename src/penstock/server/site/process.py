@@ -1,0 +1,227 @@
+"""A process of a site, in one role or several: ``sources``, ``runs``, ``api``."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import signal
+import socket
+import zlib
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from penstock.core.errors import Invalid
+from penstock.log.kafka import KafkaLog
+from penstock.server.channel import Channel
+from penstock.server.commands.table import Commands, Handler, receivers
+from penstock.server.commands.wishes import Who
+from penstock.server.kinds import load_kind, open_sources
+from penstock.server.life import Life
+from penstock.server.settings import Places, Settings
+from penstock.server.shared import share
+from penstock.server.site.feeder import Feeder, SourceMemory
+from penstock.server.site.front import SiteFront
+from penstock.server.site.mirror import Mirror
+from penstock.server.site.owner import Owner
+from penstock.state.postgres.door import PostgresDoor
+from penstock.state.postgres.state import PostgresState
+from penstock.state.reader import StateReader
+
+logger = logging.getLogger("penstock.site")
+ROLES = ("sources", "runs", "api")
+PROCESSES_MAX = 1000
+"""Most processes of one installation on one host."""
+
+
+def check_roles(roles: Collection[str]) -> None:
+    """Refuse what is no role.
+
+    Raises:
+        Invalid: One is none.
+    """
+    wrong = sorted(set(roles) - set(ROLES))
+    if wrong or not roles:
+        raise Invalid(f"there is no role {wrong[0] if wrong else ''!r}; roles are {', '.join(ROLES)}")
+
+
+class Site:
+    """One process of a site.
+
+    Args:
+        settings: With ``kafka`` and ``postgres``.
+        places: Where things are kept.
+        roles: What this process does.
+        folder: What it alone keeps.
+        cgroup: Folder in which workers get control groups; empty for none.
+    """
+
+    def __init__(
+        self, settings: Settings, places: Places, roles: Collection[str], folder: Path, cgroup: str
+    ) -> None:
+        self.life = Life()
+        self.roles = tuple(role for role in ROLES if role in roles)
+        self.name = f"{socket.gethostname()}:{os.getpid()}"
+        self._settings, self._places, self._folder = settings, places, folder
+        self._shared = share(settings, places, folder, self.life, cgroup)
+        self._owner: Owner | None = None
+        self._feeder: Feeder | None = None
+        self._front_parts: tuple[KafkaLog, StateReader, Mirror, SourceMemory] | None = None
+        self._channel: Channel | None = None
+
+    async def start(self) -> None:
+        """Let every role begin. What is away is waited for."""
+        if "api" in self.roles:
+            await self._start_front()
+        if "runs" in self.roles:
+            self._owner = Owner(self._shared, self._settings.kafka, self._settings.postgres, self.name)
+            self._shared.runtime.sweep_earlier()
+            self._owner.start()
+        if "sources" in self.roles:
+            log = await self._log()
+            memory = SourceMemory(self._shared, log, await self._state("sources"))
+            self._feeder = Feeder(self._shared, log, memory)
+            self._feeder.start()
+        self.life.started.set()
+
+    async def _log(self) -> KafkaLog:
+        return await asyncio.to_thread(KafkaLog, self._settings.kafka)
+
+    async def _state(self, role: str) -> PostgresState:
+        """Open state under a number of this process's own, below 0: host, role and folder make it."""
+        text = f"{socket.gethostname()}/{role}/{self._folder.name}"
+        return await PostgresState.open(self._settings.postgres, -1 - zlib.crc32(text.encode()), self.name)
+
+    async def _start_front(self) -> None:
+        settings, postgres = self._settings, self._settings.postgres
+        channel = Channel(self._places.runtime / "engine.sock", self._handle)
+        mirror = Mirror(
+            settings.kafka,
+            self._places.state / "log" / "0",
+            settings.log,
+            channel.durable_to,
+            lambda words: self._trouble("log", words),
+        )
+        log = await self._log()
+        memory = SourceMemory(self._shared, log, await self._state("api"))
+        reader = StateReader(PostgresDoor(postgres))
+        front = SiteFront(settings, log, postgres, reader, lambda: channel.committed_to(mirror.end))
+        self._front_parts = (log, reader, mirror, memory)
+        called = open_sources(
+            [each for each in settings.sources if hasattr(load_kind(each.kind), "receive")],
+            memory.context,
+            self.life.troubles,
+        )
+        more: dict[str, tuple[type[Who], Handler]] = {
+            "status": (Who, self._status),
+            "stop": (Who, self._stop),
+        }
+        self._commands = Commands(front, self.life.started, receivers(called), more)
+        self._channel = channel
+        await channel.open()
+        self.life.spawn("the copy of the log", mirror.keep())
+        self.life.spawn("commits", front.follow())
+        channel.durable_to(mirror.end)
+
+    async def _handle(self, do: str, with_: Any) -> Any:
+        return await self._commands.handle(do, with_)
+
+    def _trouble(self, part: str, words: str | None) -> None:
+        if words is None:
+            self.life.troubles.pop(part, None)
+        else:
+            self.life.trouble(part, words)
+
+    async def _status(self, _who: Who) -> dict[str, Any]:
+        """Return what is going on, as far as this process knows."""
+        shards = self._owner.shards if self._owner is not None else {}
+        parts = [shard.parts for shard in shards.values()]
+        end = self._front_parts[2].end if self._front_parts is not None else 0
+        return {
+            "roles": self.roles,
+            "partitions": sorted(shards),
+            "log": {"end": end, "durable": end},
+            "folded": end,
+            "runs": {
+                "active": sum(len(each.keeper.active) for each in parts),
+                "waiting": sum(len(each.keeper.backlog) for each in parts),
+            },
+            "in_flight": sum(len(each.dispatcher.in_flight) for each in parts),
+            "triggers": max((len(each.registry.triggers) for each in parts), default=0),
+            "storages": [{"name": s.name, "folder": s.folder} for s in self._settings.storages],
+            "troubles": dict(self.life.troubles),
+        }
+
+    async def _stop(self, _who: Who) -> dict[str, Any]:
+        self.life.stopping.set()
+        return {}
+
+    async def stop(self) -> None:
+        """End sources first, then runs, then what shows them."""
+        self.life.stopping.set()
+        if self._feeder is not None:
+            await self._feeder.stop()
+        if self._owner is not None:
+            await self._owner.stop()
+        if self._channel is not None:
+            await self._channel.close()
+        await self.life.close()
+        await self._shared.close()
+        if self._front_parts is not None:
+            log, reader, mirror, memory = self._front_parts
+            mirror.close()
+            await reader.close()
+            await memory.close()
+            await asyncio.to_thread(log.close)
+
+
+@contextmanager
+def own_folder(places: Places, roles: Collection[str]) -> Iterator[Path]:
+    """Give this process a folder that no other has at the same time; an earlier life's if there is one."""
+    above = places.state / "processes"
+    above.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for number in range(PROCESSES_MAX):
+        folder = above / f"{'-'.join(roles)}-{number}"
+        folder.mkdir(exist_ok=True, mode=0o700)
+        handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            continue
+        try:
+            yield folder
+        finally:
+            os.close(handle)
+        return
+    raise Invalid(f"{PROCESSES_MAX} processes with the roles {', '.join(roles)} run here already")
+
+
+async def serve_site(
+    settings: Settings,
+    places: Places,
+    roles: Collection[str],
+    started: Callable[[], None],
+    cgroup: str,
+    keep_api: Callable[[Places, asyncio.Event], Any] | None,
+) -> None:
+    """Run a process of a site until it is told to stop; see ``server.serve.serve``."""
+    check_roles(roles)
+    loop = asyncio.get_running_loop()
+    with own_folder(places, roles) as folder:
+        site = Site(settings, places, roles, folder, cgroup)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, site.life.stopping.set)
+        try:
+            await site.start()
+            if "api" in roles and keep_api is not None:
+                site.life.spawn("api", keep_api(places, site.life.stopping))
+            started()
+            await site.life.stopping.wait()
+        finally:
+            await site.stop()
+    if site.life.failure is not None:
+        raise site.life.failure

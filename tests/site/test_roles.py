@@ -1,0 +1,120 @@
+"""A site's processes: the same definitions as on a laptop, on a real broker and a real database."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.servers.kafka import Kafka
+from tests.servers.postgres import Postgres
+from tests.site.installation import SiteInstallation
+
+from penstock.state.postgres.door import PostgresDoor
+from penstock.state.reader import RunQuery, StateReader
+
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(180)]
+COUNTED = """
+from penstock import function
+
+@function(on="*/*.raw", outputs="{parent}/done/{stem}.txt")
+def counted(call):
+    with open(call.input, "rb") as file:
+        text = file.read().decode()
+    call.output("x.txt").write_text(text + " " + call["run"]["id"])
+    return {"size": len(text)}
+"""
+
+
+@pytest.fixture
+def site(tmp_path: Path, kafka: Kafka, postgres: Postgres) -> Iterator[SiteInstallation]:
+    found = SiteInstallation(tmp_path / "home", kafka, postgres)
+    yield found
+    found.close()
+
+
+async def until(holds: Callable[[], Any], site: SiteInstallation, within_s: float = 60) -> Any:
+    for _ in range(int(within_s / 0.1)):
+        found = holds()
+        if asyncio.iscoroutine(found):
+            found = await found
+        if found:
+            return found
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"it did not happen:\n{site.said()}")
+
+
+def write(site: SiteInstallation, names: range) -> None:
+    for number in names:
+        folder = site.files / f"d{number % 7}"
+        folder.mkdir(exist_ok=True)
+        (folder / f"f{number}.raw").write_text(f"content {number}")
+
+
+def results(site: SiteInstallation) -> Counter[str]:
+    return Counter(path.stem for path in site.files.glob("*/done/*.txt"))
+
+
+async def run_phases(site: SiteInstallation) -> Counter[str]:
+    reader = StateReader(PostgresDoor(site.postgres))
+    try:
+        return Counter(row.phase for row in await reader.runs(RunQuery(tenant="local", limit=10_000)))
+    finally:
+        await reader.close()
+
+
+async def test_files_become_results_through_processes_of_three_roles(
+    site: SiteInstallation, tmp_path: Path
+) -> None:
+    site.start("api", "api")
+    site.start("runs", "runs")
+    site.start("sources", "sources")
+    function = tmp_path / "counted.py"
+    function.write_text(COUNTED)
+    report = await site.deploy(function)
+    assert report["functions"] == ["local/counted@1"]
+    write(site, range(40))
+    await until(lambda: len(results(site)) == 40, site)
+    await until(lambda: _all_succeeded(site, 40), site)
+    for name in ("sources", "runs", "api"):
+        assert site.end(name) == 0, site.said()
+
+
+async def _all_succeeded(site: SiteInstallation, count: int) -> bool:
+    return await run_phases(site) == {"succeeded": count}
+
+
+@pytest.mark.timeout(300)
+async def test_killed_and_stopped_owners_lose_nothing_and_double_nothing(
+    site: SiteInstallation, tmp_path: Path
+) -> None:
+    site.start("api", "api")
+    site.start("runs 1", "runs")
+    site.start("runs 2", "runs")
+    site.start("sources", "sources")
+    function = tmp_path / "counted.py"
+    function.write_text(COUNTED)
+    await site.deploy(function)
+    for number in range(0, 300, 10):
+        write(site, range(number, number + 10))
+        if number == 50:
+            site.end("runs 1", signal.SIGKILL)
+            site.start("runs 3", "runs")
+        if number == 100:
+            site.processes["runs 2"].send_signal(signal.SIGSTOP)
+        if number == 150:
+            site.end("sources", signal.SIGKILL)
+            site.start("sources", "sources")
+        await asyncio.sleep(0.5)
+    await until(lambda: len(results(site)) == 300, site, 120)
+    site.processes["runs 2"].send_signal(signal.SIGCONT)  # it wakes, and others own what it had
+    write(site, range(300, 320))
+    await until(lambda: len(results(site)) == 320, site)
+    await until(lambda: _all_succeeded(site, 320), site)
+    contents = {path.stem: path.read_text() for path in site.files.glob("*/done/*.txt")}
+    assert {name: text.split()[1] for name, text in contents.items()} == {f"f{n}": str(n) for n in range(320)}
+    assert len({text.split()[2] for text in contents.values()}) == 320  # each by its own run
