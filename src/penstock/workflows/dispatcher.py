@@ -37,6 +37,7 @@ from penstock.workflows.ends import (
     with_error,
 )
 from penstock.workflows.registry import Registry
+from penstock.workflows.rows import try_key
 from penstock.workflows.timers import Timers
 
 _encode = msgspec.json.Encoder().encode
@@ -147,7 +148,7 @@ class Dispatcher:
     def stop(self, active: Active, command: Stop) -> None:
         """End an attempt."""
         key = _key(active.run, command)
-        self._timers.drop(_timer_key(active.run.id, command.step, command.item, command.attempt + 1))
+        self._timers.drop(try_key(active.run.id, command.step, command.item, command.attempt + 1))
         flight = self.in_flight.get(key)
         if flight is None:
             return
@@ -164,7 +165,7 @@ class Dispatcher:
             rule, failed = AFTER_EVICTION, command.evictions
         seconds = delay_s(rule, failed, random())  # noqa: S311
         due = StepDue(run=active.run.id, step=command.step, attempt=command.attempt, item=command.item)
-        key = _timer_key(active.run.id, command.step, command.item, command.attempt)
+        key = try_key(active.run.id, command.step, command.item, command.attempt)
         row = TimerRow(id=key, run=active.run.id, due_ns=time_ns() + int(seconds * 1e9), fact=_encode(due))
         self._timers.add(row)
 
@@ -359,10 +360,6 @@ class Dispatcher:
 
 def _key(run: Run, call: Call | Stop) -> str:
     return f"{run.id}/{call.step}/{call.item}/{call.attempt}"
-
-
-def _timer_key(run: str, step: str, item: int, attempt: int) -> str:
-    return f"{run}/{step}/{item}/{attempt}"
 
 
 def _current(flight: InFlight) -> bool:

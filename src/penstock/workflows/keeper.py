@@ -1,161 +1,53 @@
-"""Keeps the runs: folds the log's records into them and carries out what the state machine commands.
+"""Keeps the runs: folds the log's records into them.
 
-Everything that changes a run is a record of the log. While the log is folded again after a crash
-(``replaying``), commands and emissions are only noted; what the log's later records answer is struck
-off, and ``resume`` carries out the rest.
+Everything that changes a run is a record of the log. What a run is and how it moves is in
+``workflows.runs``, how runs go on after a crash in ``workflows.restart``.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from typing import Any, Protocol
-
-import msgspec
-from msgspec import Raw
+from collections.abc import Callable, Mapping
 
 from penstock.core import lifecycle
-from penstock.core.errors import NotFound, PenstockError, Refused, Trimmed
+from penstock.core.errors import NotFound, Refused
 from penstock.core.event import NEW_CONTENT, Event, decode
-from penstock.core.items import SUCCEEDED
 from penstock.core.job import JobState
 from penstock.core.lifecycle import CancelRequest, RunRequest, StepDue, StepEnd, data_of
 from penstock.core.ports import Record
 from penstock.core.rerun import rerun
-from penstock.core.rows import AttemptRow, CursorRow, DeadLetter, Row, RunRow
-from penstock.core.run import (
-    Call,
-    Cancel,
-    Command,
-    End,
-    Fact,
-    Phase,
-    RetryDue,
-    Run,
-    Start,
-    StepFailed,
-    StepRun,
-    Stop,
-    Succeeded,
-    Wait,
-    advance,
-)
+from penstock.core.rows import AttemptRow, CursorRow, RunRow
+from penstock.core.run import Cancel, Phase, RetryDue, Run, Start, StepFailed, Succeeded
 from penstock.core.snapshot import restore
-from penstock.core.standing import standing
 from penstock.core.workflow import Trigger
 from penstock.workflows.active import Active
-from penstock.workflows.noted import Noted
-from penstock.workflows.registry import Registry
-from penstock.workflows.rows import Waiting, attempt_row, dead_letter, first_run, run_row
+from penstock.workflows.restart import Restart
+from penstock.workflows.rows import Waiting, attempt_row, first_run, no_further_try, run_row
 
 ASKED_RECORDS = 100_000
 """How far behind a request for a run its event may still come."""
 ASKED = "asked"
 """Name of the cursor that remembers it."""
-ENDED_LATELY_MAX = 4096
-"""Ended runs remembered, in case their event comes again."""
 NEWER = "the file was written anew; the newer content has its own run"
-LARGE_FACTS = 5000
-"""Facts about a run with a long map between two of its snapshots."""
-LIVE = ("running", "retrying", "waiting")
 
 
-class RunStore(Protocol):
-    """What the keeper needs of the state."""
+class Keeper(Restart):
+    """Lets each record of the log change the runs that it is about (see ``workflows.runs.Runs``)."""
 
-    def put(self, *rows: Row) -> None:
-        """Stage rows."""
+    _asked_until = 0
 
-    def get(self, kind: type[Any], *key: Any) -> Any:
-        """Return a row by key, or None."""
-
-    def select(self, kind: type[Any], **equal: Any) -> list[Any]:
-        """Return rows."""
-
-
-class Hands(Protocol):
-    """Carries out commands; outcomes come back as events on the log."""
-
-    def call(self, active: Active, command: Call) -> None:
-        """Call the step's function, or submit its job."""
-
-    def stop(self, active: Active, command: Stop) -> None:
-        """End an attempt."""
-
-    def wait(self, active: Active, command: Wait) -> None:
-        """Arrange for ``step.due`` after the delay that the step's rule gives."""
-
-    def forget(self, run: str) -> None:
-        """The run has ended; drop its timers."""
-
-
-class Graveyard(Protocol):
-    """Where runs go that failed for good."""
-
-    def put(self, letter: DeadLetter) -> None:
-        """Keep a dead letter."""
-
-    def succeeded(self, run: Run, event: Event) -> None:
-        """A run for ``event`` succeeded; what its workflow failed at before, on older content, is settled."""
-
-
-class Keeper:
-    """All runs that have not ended.
-
-    Args:
-        store: State.
-        registry: Definitions.
-        hands: Carries out commands.
-        letters: Receives runs that failed.
-        emit: Appends events to the log, in order, without waiting.
-        read_event: Returns the event at a log offset.
-        capacity: Most runs under way at once; later ones wait, their events stay in the log.
-    """
-
-    def __init__(
-        self,
-        store: RunStore,
-        registry: Registry,
-        hands: Hands,
-        letters: Graveyard,
-        emit: Callable[[Event], None],
-        read_event: Callable[[int], Event],
-        capacity: int = 512,
-    ) -> None:
-        self._store = store
-        self._registry = registry
-        self._hands = hands
-        self._letters = letters
-        self._emit_now = emit
-        self._read_event = read_event
-        self.capacity = capacity
-        self.active: dict[str, Active] = {}
-        self.backlog: OrderedDict[str, Waiting] = OrderedDict()
-        self._latest: dict[tuple[str, str], str] = {}
-        self._asked_until = 0
-        self._ended_lately: OrderedDict[str, None] = OrderedDict()
-        self._dirty: dict[str, Active] = {}
-        self.replaying = False
-        self._is_behind = False
-        self._is_filling = False
-        self._noted = Noted()
-        self._folds: dict[str, Callable[[Record], None]] = {
-            lifecycle.STEP_SUCCEEDED: self._step_succeeded,
-            lifecycle.STEP_FAILED: self._step_failed,
-            lifecycle.STEP_DUE: self._step_due,
-            lifecycle.RUN_REQUESTED: self._requested,
-            lifecycle.RUN_CANCEL_REQUESTED: self._cancel_requested,
-        }
-
-    # -- from the log ------------------------------------------------------------------------
+    def load(self) -> None:
+        """Take over the runs that had not ended; commands are noted until ``resume``."""
+        asked = self._store.get(CursorRow, ASKED, 0)
+        self._asked_until = asked.offset if asked is not None else 0
+        super().load()
 
     def fold(self, record: Record) -> None:
         """Let one record change the runs it is about."""
         if self.replaying:
             self._noted.events.pop(record.event.id, None)
-        handler = self._folds.get(record.event.type)
+        handler = _FOLDS.get(record.event.type)
         if handler is not None:
-            handler(record)
+            handler(self, record)
 
     def start(self, trigger: Trigger, record: Record, *, at_ns: int) -> str:
         """Start the run of ``trigger`` for the record's event and return its id."""
@@ -188,52 +80,37 @@ class Keeper:
             request = CancelRequest(run=older, reason=NEWER, principal="penstock")
             self._emit(lifecycle.supersede_event(request))
 
-    def _begin(self, run: Run, event: Event, params: Raw | None = None) -> None:
-        try:
-            workflow = self._registry.workflow(run.tenant, run.workflow)
-        except NotFound as error:
-            self._lost(run, event, str(error))
-            return
-        active = self.active[run.id] = Active(run, workflow, event, params)
-        self._advance(active, Start(), run.started_ns)  # first, so that the function starts without delay
-        self._emit(lifecycle.run_event(lifecycle.RUN_STARTED, run))
-
-    def _lost(self, run: Run, event: Event | None, error: str) -> None:
-        """Fail a run that can neither begin nor go on."""
-        run.phase, run.error, run.ended_ns = Phase.FAILED, error, run.started_ns
-        self._is_past(run)
-        self._store.put(run_row(run))
-        self._letters.put(dead_letter(run, event, run.started_ns))
-        self._emit(lifecycle.run_event(lifecycle.RUN_FAILED, run))
-
     def _step_succeeded(self, record: Record) -> None:
         end = data_of(record.event, StepEnd)
-        active = self.active.get(end.run)
+        active = self._active_of(end)
         if active is None:
-            self._too_late(end)
-            return
-        if not self._attempt_ended(active, end, Phase.SUCCEEDED):
             return
         active.add_outputs(end.step, end.outputs)
+        # Before the row: the next function shall start without delay.
         self._advance(active, Succeeded(end.step, end.attempt, end.result, end.item), record.appended_ns)
+        self._store.put(attempt_row(end, active.run.tenant, Phase.SUCCEEDED))
 
     def _step_failed(self, record: Record) -> None:
         end = data_of(record.event, StepEnd)
-        active = self.active.get(end.run)
+        active = self._active_of(end)
         if active is None:
-            self._too_late(end)
-            return
-        if not self._attempt_ended(active, end, JobState.EVICTED if end.evicted else Phase.FAILED):
             return
         fact = StepFailed(end.step, end.attempt, end.error, end.retryable, end.item, end.evicted)
         self._advance(active, fact, record.appended_ns)
-
-    def _attempt_ended(self, active: Active, end: StepEnd, phase: Phase | JobState) -> bool:
-        if end.step not in active.steps:
-            return False
-        self._noted.strike(end.run, end.step, end.item, end.attempt)
+        phase = JobState.EVICTED if end.evicted else Phase.FAILED
         self._store.put(attempt_row(end, active.run.tenant, phase))
-        return True
+        if end.item >= 0 and not end.retryable:
+            self._store.put(no_further_try(end))
+
+    def _active_of(self, end: StepEnd) -> Active | None:
+        """Return the run that an attempt's end is about, unless that has ended or has no such step."""
+        active = self.active.get(end.run)
+        if active is None:
+            self._too_late(end)
+        elif end.step in active.steps:
+            self._noted.strike(end.run, end.step, end.item, end.attempt)
+            return active
+        return None
 
     def _too_late(self, end: StepEnd) -> None:
         """The run has ended without this attempt (it was cancelled): let its row end, too."""
@@ -307,231 +184,11 @@ class Keeper:
         self._emit(lifecycle.run_event(lifecycle.RUN_STARTED, fresh))
         self._advance(active, Start(), run.started_ns)
 
-    # -- the state machine -------------------------------------------------------------------
 
-    def _advance(self, active: Active, fact: Fact, at_ns: int) -> None:
-        self._dirty[active.run.id] = active
-        active.facts += 1
-        for command in advance(active.workflow, active.run, fact):
-            self._carry_out(active, command, at_ns)
-
-    def _carry_out(self, active: Active, command: Command, at_ns: int) -> None:
-        if isinstance(command, End):
-            self._ended(active, command, at_ns)
-        elif self.replaying:
-            self._noted.note(active.run.id, command)
-        elif isinstance(command, Call):
-            self._hands.call(active, command)
-        elif isinstance(command, Wait):
-            self._hands.wait(active, command)
-        else:
-            self._hands.stop(active, command)
-
-    def _ended(self, active: Active, end: End, at_ns: int) -> None:
-        run = active.run
-        run.phase, run.error, run.ended_ns = end.phase, end.error, at_ns
-        self._store.put(run_row(run))
-        self._dirty.pop(run.id, None)
-        del self.active[run.id]
-        self._hands.forget(run.id)
-        self._is_past(run)
-        if end.phase is Phase.FAILED:
-            self._letters.put(dead_letter(run, active.event, at_ns))
-        elif end.phase is Phase.SUCCEEDED:
-            self._letters.succeeded(run, active.event)
-        self._emit(lifecycle.run_event(lifecycle.ENDED_TYPE[end.phase], run))
-        self.fill()
-
-    def _is_past(self, run: Run) -> None:
-        """Newer content has nothing to end any more, and its event shall not start it again."""
-        if self._latest.get((run.trigger, run.subject)) == run.id:
-            del self._latest[run.trigger, run.subject]
-        self._ended_lately[run.id] = None
-        if len(self._ended_lately) > ENDED_LATELY_MAX:
-            self._ended_lately.popitem(last=False)
-
-    def _emit(self, event: Event) -> None:
-        if self._is_behind:
-            self._noted.events[event.id] = event
-        else:
-            self._emit_now(event)
-
-    # -- waiting runs ------------------------------------------------------------------------
-
-    def fill(self) -> None:
-        """Begin waiting runs while there is room; when the log is folded again, too, for they began then."""
-        if self._is_filling:
-            return  # one ended as soon as it had begun; the loop below goes on
-        self._is_filling = True
-        while self.backlog and len(self.active) < self.capacity:
-            self._promote(self.backlog.popitem(last=False)[1])
-        self._is_filling = False
-
-    def _has_room(self) -> bool:
-        return len(self.active) < self.capacity and not self.backlog
-
-    def _promote(self, waiting: Waiting) -> None:
-        if waiting.trigger is not None:
-            try:
-                event = self._read_event(waiting.offset)
-            except Trimmed as error:
-                row = self._store.get(RunRow, waiting.run)
-                self._lost(restore(row.snapshot), None, f"it cannot begin: {error}")
-                return
-            self._begin(first_run(waiting.trigger, event, waiting.offset, waiting.at_ns), event)
-        else:
-            active = self._take_stored(waiting.run)
-            if active is not None:
-                self._advance(active, Start(), active.run.started_ns)
-                self._emit(lifecycle.run_event(lifecycle.RUN_STARTED, active.run))
-
-    def _take_stored(self, run_id: str) -> Active | None:
-        """Make a waiting run active, without beginning it."""
-        row = self._store.get(RunRow, run_id)
-        if row is None or row.phase != Phase.WAITING or run_id in self.active:
-            return None
-        return self._take(restore(row.snapshot))
-
-    def _take(self, run: Run) -> Active | None:
-        event = None
-        try:
-            event, params = self.event_of(run)
-            workflow = self._registry.workflow(run.tenant, run.workflow)
-        except PenstockError as error:
-            self._lost(run, event, f"it cannot go on: {error}")
-            return None
-        active = self.active[run.id] = Active(run, workflow, event, params)
-        return active
-
-    def event_of(self, run: Run) -> tuple[Event, Raw | None]:
-        """Return the event that a run started from, and what a person gave with it."""
-        event = self._read_event(run.offset)
-        if event.type != lifecycle.RUN_REQUESTED:
-            return event, None
-        request = data_of(event, RunRequest)
-        return decode(request.event), request.params
-
-    # -- restart -----------------------------------------------------------------------------
-
-    def load(self) -> None:
-        """Take over the runs that had not ended; commands are noted until ``resume``."""
-        self.replaying = self._is_behind = self._is_filling = True
-        for phase in LIVE:
-            for row in self._store.select(RunRow, phase=phase):
-                self._load(row)
-        asked = self._store.get(CursorRow, ASKED, 0)
-        self._asked_until = asked.offset if asked is not None else 0
-        waiting = sorted(self.backlog.values(), key=lambda each: each.offset)
-        self.backlog = OrderedDict((each.run, each) for each in waiting)
-        self._is_filling = False
-
-    def _load(self, row: RunRow) -> None:
-        run = restore(row.snapshot)
-        if run.phase is Phase.WAITING and not run.steps:
-            self.backlog[run.id] = Waiting(run.id, run.offset, None, 0)
-            return
-        active = self._take(run)
-        if active is None:
-            return
-        if active.event.type in NEW_CONTENT:
-            self._latest[run.trigger, run.subject] = run.id
-        self._take_outputs(active)
-        for command in standing(run):
-            self._noted.note(run.id, command)
-        if active.is_large:
-            self._take_items(active)
-
-    def _take_items(self, active: Active) -> None:
-        """Tell a run with a long map what ended since its snapshot; what it knows already changes nothing."""
-        rows = [row for row in self._store.select(AttemptRow, run=active.run.id) if row.item >= 0]
-        before = -1
-        while before != active.facts and active.run.id in self.active:
-            before = active.facts
-            rows = [row for row in rows if not self._told_item(active, row)]
-
-    def _told_item(self, active: Active, row: AttemptRow) -> bool:
-        ended = row.phase in (Phase.SUCCEEDED, Phase.FAILED, JobState.EVICTED)
-        if not ended or not self._noted.strike(row.run, row.step, row.item, row.attempt):
-            return False
-        fact: Fact = Succeeded(row.step, row.attempt, Raw(row.result), row.item)
-        if row.phase != Phase.SUCCEEDED:
-            evicted = row.phase == JobState.EVICTED
-            fact = StepFailed(row.step, row.attempt, row.error, True, row.item, evicted)
-        self._advance(active, fact, row.ended_ns)
-        return True
-
-    def _take_outputs(self, active: Active) -> None:
-        """Tell a run what it has published, and what the runs published whose good steps it keeps."""
-        found: dict[tuple[str, int], tuple[str, ...]] = {}
-        for run_id in self._ancestry(active.run):
-            for row in self._store.select(AttemptRow, run=run_id):
-                kept = active.run.steps.get(row.step)
-                if kept is None or row.phase != Phase.SUCCEEDED:
-                    continue
-                if run_id == active.run.id or _keeps(kept, row.item):
-                    found.setdefault((row.step, row.item), tuple(msgspec.json.decode(row.outputs)))
-        for (step, _), outputs in sorted(found.items()):
-            active.add_outputs(step, outputs)
-
-    def _ancestry(self, run: Run) -> Iterator[str]:
-        """Yield the ids of a run, of the run that it repeats, of the one that that one repeats ..."""
-        yield run.id
-        try:
-            event = self._read_event(run.offset)
-        except PenstockError:
-            return  # retention has removed the wish
-        if event.type == lifecycle.RUN_REQUESTED:
-            row = self._store.get(RunRow, data_of(event, RunRequest).rerun_of)
-            if row is not None:
-                yield from self._ancestry(restore(row.snapshot))
-
-    def is_unanswered(self, run: str, step: str, item: int, attempt: int) -> bool:
-        """Whether the log, as far as it was folded, holds no end of this attempt."""
-        return (run, step, item, attempt) in self._noted.commands
-
-    def unanswered_jobs(self) -> list[str]:
-        """Return the keys of batch jobs whose end the log, as far as it was folded, does not hold."""
-        return [
-            f"{run}/{step}/{item}/{attempt}"
-            for run, step, item, attempt in self._noted.commands
-            if attempt > 0 and run in self.active and self.active[run].steps[step].batch is not None
-        ]
-
-    def caught_up(self) -> None:
-        """The log was read to its end: what was raised and is not there goes there now, for a commit may
-        come at any time, and with it nothing would raise it again."""
-        self._is_behind = False
-        events, self._noted.events = self._noted.events, {}
-        for event in events.values():
-            self._emit_now(event)
-
-    def resume(self, answered: frozenset[tuple[str, str, int, int]] = frozenset()) -> None:
-        """Carry out what was noted and not answered; ``answered`` attempts have answers on their way."""
-        if self._is_behind:
-            self.caught_up()
-        self.replaying = False
-        noted, self._noted = self._noted, Noted()
-        for key, (run, command) in noted.commands.items():
-            active = self.active.get(run)
-            if active is not None and key not in answered:
-                self._carry_out(active, command, active.run.started_ns)
-        self.fill()
-
-    # -- state -------------------------------------------------------------------------------
-
-    def stage(self) -> None:
-        """Stage a row for every run that changed since the last call."""
-        dirty, self._dirty = self._dirty, {}
-        for active in dirty.values():
-            if active.facts < LARGE_FACTS and active.is_large:
-                self._dirty[active.run.id] = active  # its attempts' rows tell what a snapshot would
-                continue
-            active.facts = 0
-            self._store.put(run_row(active.run))
-
-
-def _keeps(step: StepRun, item: int) -> bool:
-    """Whether a run keeps what a step, or an item of it, did in a run before it."""
-    if step.items is None:
-        return step.phase is Phase.SUCCEEDED
-    return item < len(step.items.states) and step.items.states[item] == SUCCEEDED
+_FOLDS: Mapping[str, Callable[[Keeper, Record], None]] = {
+    lifecycle.STEP_SUCCEEDED: Keeper._step_succeeded,
+    lifecycle.STEP_FAILED: Keeper._step_failed,
+    lifecycle.STEP_DUE: Keeper._step_due,
+    lifecycle.RUN_REQUESTED: Keeper._requested,
+    lifecycle.RUN_CANCEL_REQUESTED: Keeper._cancel_requested,
+}

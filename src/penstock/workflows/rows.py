@@ -10,11 +10,13 @@ from penstock.core import lifecycle
 from penstock.core.event import Event, encode
 from penstock.core.job import JobState
 from penstock.core.lifecycle import StepEnd
-from penstock.core.rows import AttemptRow, DeadLetter, DeadLetterKind, RunRow
+from penstock.core.rows import AttemptRow, DeadLetter, DeadLetterKind, RunRow, TimerRow
 from penstock.core.run import Phase, Run
 from penstock.core.snapshot import snapshot
 from penstock.core.workflow import Trigger
 
+NEVER_NS = -1
+"""Deadline of a try that there will not be."""
 _json = msgspec.json.Encoder()
 
 
@@ -99,3 +101,17 @@ def attempt_row(end: StepEnd, tenant: str, phase: Phase | JobState) -> AttemptRo
         outputs=_json.encode(end.outputs).decode(),
         log=end.log,
     )
+
+
+def try_key(run: str, step: str, item: int, attempt: int) -> str:
+    """Return the id of the timer that a try waits for."""
+    return f"{run}/{step}/{item}/{attempt}"
+
+
+def no_further_try(end: StepEnd) -> TimerRow:
+    """Return the row which says that another try of a failed item cannot help.
+
+    The state of a long map is in its attempts' rows until the next snapshot, and those do not tell.
+    """
+    key = try_key(end.run, end.step, end.item, end.attempt + 1)
+    return TimerRow(id=key, run=end.run, due_ns=NEVER_NS, fact=b"", done=True)
