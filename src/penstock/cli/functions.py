@@ -111,7 +111,7 @@ def _tell(each: JSON, versions: list[JSON]) -> None:
 
 
 def _limit(name: str, value: Any) -> str:
-    if name.endswith("_bytes"):
+    if name in ("memory", "log", "disk"):
         return wording.size(value)
     if name.endswith("_s"):
         return wording.duration(value)

@@ -294,7 +294,8 @@ def test_a_replay_tells_what_it_would_run(served: Served) -> None:
 def test_definitions_are_listed_with_their_versions(served: Served) -> None:
     assert "local/drawn" in [each["name"] for each in served.get("functions")]
     assert served.get("functions/local/drawn")[0]["reference"] == "local/drawn@1"
-    assert served.get("functions/drawn@1")[0]["limits"]["timeout_s"]
+    limits = served.get("functions/drawn@1")[0]["limits"]
+    assert list(limits) == ["timeout_s", "memory", "processes", "log", "disk", "network"], "as decorators say"
     assert served.get("workflows/local/drawn")[0]["steps"][0]["function"] == "local/drawn@1"
     assert served.ask_api("GET", "functions/local/none").status == 404
     assert {each["name"] for each in served.get("triggers")} >= {"local/drawn", "local/slow", "local/bad"}

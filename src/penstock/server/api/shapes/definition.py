@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from penstock.core.function import Function
+from penstock.core.function import Function, Limits
 from penstock.core.rows import Definition
 from penstock.core.workflow import Trigger, Workflow
 from penstock.server.api.shapes.fields import filled
@@ -17,7 +17,10 @@ from penstock.server.api.times import when
 
 
 class FunctionView(Struct, kw_only=True):
-    """A function at one version; ``undeployed`` if it had triggers and they were removed."""
+    """A function at one version; ``undeployed`` if it had triggers and they were removed.
+
+    ``limits`` has the names that a definition uses; sizes are in bytes.
+    """
 
     name: str
     version: int
@@ -129,10 +132,21 @@ def function_view(row: Definition, starts: Starters) -> FunctionView:
         FunctionView,
         found,
         command=list(found.command),
-        limits=msgspec.to_builtins(found.limits),
+        limits=_limits(found.limits),
         deployed=when(row.deployed_ns),
         **starts.of(found.name),
     )
+
+
+def _limits(limits: Limits) -> dict[str, Any]:
+    return {
+        "timeout_s": limits.timeout_s,
+        "memory": limits.memory_bytes,
+        "processes": limits.processes,
+        "log": limits.log_bytes,
+        "disk": limits.file_bytes,
+        "network": limits.network,
+    }
 
 
 def workflow_view(row: Definition, starts: Starters) -> WorkflowView:
