@@ -22,6 +22,7 @@ BENCHMARKS: dict[str, tuple[Benchmark, str]] = {
     "w5": (idle.run, "idle for two minutes; 3 minutes"),
     "w6": (fresh.run, "from nothing to the first run; 1 minute"),
     "kill": (kills.run, "200 kills over 10,000 file versions; 5 minutes"),
+    "neighbours": (elsewhere.neighbours, "a function beside seven kinds of hostile ones; 8 minutes"),
     "append": (storing.run, "log and state alone; 1 minute"),
     "backtest": (backtesting.run, "a trigger against a million events of the past; 3 minutes"),
     "pool": (elsewhere.pool, "the warm pool alone; 1 minute"),
@@ -48,7 +49,7 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    known = "\n".join(f"  {name:8}{what}" for name, (_, what) in BENCHMARKS.items())
+    known = "\n".join(f"  {name:11}{what}" for name, (_, what) in BENCHMARKS.items())
     parser = argparse.ArgumentParser(
         prog="benchmarks",
         description=f"Measure Penstock against floors. Without names: everything.\n\n{known}",

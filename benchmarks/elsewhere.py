@@ -1,4 +1,4 @@
-"""Benchmarks that are programs of their own: W4 (routing) and the pool. Their rows are passed on."""
+"""Benchmarks that are programs of their own: W4 (routing), the pool, neighbours. Their rows are passed on."""
 
 from __future__ import annotations
 
@@ -25,6 +25,14 @@ def pool(_sizes: Sizes, tick: Tick) -> Iterator[Row]:
     """Yield the rows of the warm pool alone."""
     tick("calls without log and files")
     yield from _rows("benchmarks.pool")
+
+
+def neighbours(sizes: Sizes, tick: Tick) -> Iterator[Row]:
+    """Yield the rows of a function beside hostile ones."""
+    tick("a minute for each of seven kinds")
+    yield from _rows(
+        "benchmarks.neighbours", "--blocks", str(sizes.blocks), "--samples", str(sizes.neighbours)
+    )
 
 
 def _rows(module: str, *arguments: str) -> Iterator[Row]:

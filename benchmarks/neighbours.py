@@ -1,28 +1,29 @@
 """A function's latency while others misbehave beside it, against its own latency before.
 
-Run ``python -m benchmarks.neighbours``; it prints one JSON object a line. Files are written at a steady
-pace; what counts is the time from a file's close to the first line of its function. Calm blocks and
-blocks with one kind of hostile function, called again and again, take turns.
+Run ``python -m benchmarks.neighbours [KIND…]``; it prints one JSON object a line. Files are written at a
+steady pace; what counts is the time from a file's close to the first line of its function. Blocks before and
+blocks beside one kind of hostile function, called again and again, take turns.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import itertools
 import json
 import os
-import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from statistics import median
 
 import msgspec
 
-from benchmarks.blocks import CALM, percentile, spread
+from benchmarks.blocks import CALM, SAMPLES_LEAST, percentile, spread
 from benchmarks.ground import ROOT, ground
 from benchmarks.rows import Failed, Row, row
+from benchmarks.sizes import DEFAULT
 from penstock.core import lifecycle
 from penstock.core.lifecycle import StepEnd, data_of
 from penstock.log.reader import Reader
@@ -40,11 +41,10 @@ def tick(call):
     began = time.time_ns()
     return {"began": began, "name": call.input.name}
 """
-BLOCKS, SAMPLES, PACE_S = 5, 400, 0.01
+PACE_S = 0.01
 MOST = 1.5
 """Target: so many times the p99 of before."""
 WAIT_S = 60.0
-CALM_BLOCKS_LEAST = 3
 
 
 class Neighbour:
@@ -117,45 +117,68 @@ async def calm(client: ChannelClient) -> None:
         await asyncio.sleep(0.05)
 
 
-async def measure(installation: Installation, kinds: tuple[str, ...], samples: int) -> AsyncIterator[Row]:
+Pair = tuple[list[float], list[float]]
+"""Latencies of one block before, and of one beside hostile functions."""
+
+
+async def measure(
+    installation: Installation, kinds: Sequence[str], blocks: int, samples: int
+) -> AsyncIterator[Row]:
     """Yield two rows for each kind of hostile function."""
     neighbour = Neighbour(installation)
     async with installation.connected() as client:
         await neighbour.block(samples)
         for kind in kinds:
             pairs = []
-            for _ in range(BLOCKS):
+            for _ in range(blocks):
                 before = await neighbour.block(samples)
                 async with beside(client, kind):
                     during = await neighbour.block(samples)
                 pairs.append((before, during))
-            for percent in (50, 99):
-                yield _row(kind, percent, pairs)
+            for row_of in (_p50_row, _p99_row):
+                yield row_of(f"neighbours.{kind}", pairs)
 
 
-def _row(kind: str, percent: int, pairs: list[tuple[list[float], list[float]]]) -> Row:
-    quiet = [pair for pair in pairs if percentile(pair[0], 99) < CALM * percentile(pair[0], 50)]
-    is_judged = percent == 99 and len(quiet) >= CALM_BLOCKS_LEAST
-    pairs = quiet if is_judged else pairs
-    before = [percentile(each, percent) for each, _ in pairs]
-    during = [percentile(each, percent) for _, each in pairs]
+def _p50_row(name: str, pairs: Sequence[Pair]) -> Row:
+    before, during = ([percentile(each[side], 50) for each in pairs] for side in (0, 1))
     ratios = [late / early for early, late in zip(before, during, strict=True)]
-    note = f"{len(quiet)} calm blocks, {CALM_BLOCKS_LEAST} are needed to judge"
     return row(
-        f"neighbours.{kind}.p{percent}",
+        f"{name}.p50",
         median(during),
         "ms",
         floor=median(before),
         ratio=median(ratios),
-        target=MOST if percent == 99 else None,
-        holds=median(ratios) <= MOST if is_judged else None,
         spread=spread(ratios),
-        samples=sum(len(each) for _, each in pairs),
-        **({} if is_judged or percent != 99 else {"note": note}),
+        blocks=len(pairs),
     )
 
 
-async def main(kinds: tuple[str, ...], samples: int = SAMPLES) -> None:
+def _p99_row(name: str, pairs: Sequence[Pair]) -> Row:
+    """Return the row that is judged: all samples of the pairs that were calm before, together."""
+    calm_pairs = [pair for pair in pairs if percentile(pair[0], 99) < CALM * percentile(pair[0], 50)]
+    counted = calm_pairs or pairs
+    before, during = (percentile([ms for each in counted for ms in each[side]], 99) for side in (0, 1))
+    ratios = [percentile(late, 99) / percentile(early, 99) for early, late in pairs]
+    samples = sum(len(late) for _, late in calm_pairs)
+    is_judged = samples >= SAMPLES_LEAST
+    note = f"{samples} samples in {len(calm_pairs)} calm blocks; a p99 needs {SAMPLES_LEAST}"
+    return row(
+        f"{name}.p99",
+        during,
+        "ms",
+        floor=before,
+        ratio=during / before,
+        target=MOST,
+        holds=during / before <= MOST if is_judged else None,
+        spread=spread(ratios),
+        blocks=len(pairs),
+        calm_blocks=len(calm_pairs),
+        samples=samples,
+        **({} if is_judged else {"note": note}),
+    )
+
+
+async def main(kinds: Sequence[str], blocks: int, samples: int) -> None:
     """Measure in a fresh installation and print the rows."""
     with ground() as place:
         installation = Installation(place / "product", _without())
@@ -165,10 +188,18 @@ async def main(kinds: tuple[str, ...], samples: int = SAMPLES) -> None:
             tick.write_text(TICK)
             await installation.deploy(tick)
             await installation.deploy(HOSTILE)
-            async for found in measure(installation, kinds, samples):
+            async for found in measure(installation, kinds, blocks, samples):
                 print(json.dumps(found), flush=True)
         finally:
             installation.stop()
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="benchmarks.neighbours", description=__doc__)
+    parser.add_argument("kinds", nargs="*", metavar="KIND", choices=[*KINDS, []], help=", ".join(KINDS))
+    parser.add_argument("--blocks", type=int, default=DEFAULT.blocks)
+    parser.add_argument("--samples", type=int, default=DEFAULT.neighbours, help="files in a block")
+    return parser.parse_args()
 
 
 def _without() -> dict[str, str]:
@@ -178,4 +209,5 @@ def _without() -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(tuple(sys.argv[1:]) or KINDS))
+    chosen = _arguments()
+    asyncio.run(main(chosen.kinds or KINDS, chosen.blocks, chosen.samples))
