@@ -22,7 +22,7 @@ from penstock.cli.params import JSON as JSON_OBJECT
 from penstock.cli.params import MOMENT
 from penstock.cli.screen import Column, card, lines, note, say, show, state
 from penstock.cli.session import Session, any_path, as_json, dry_run, session
-from penstock.client.client import located
+from penstock.client.asking import located
 from penstock.core.errors import Invalid, NotFound
 from penstock.core.event import rfc3339, subject_of
 

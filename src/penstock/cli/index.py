@@ -22,7 +22,9 @@ COMMANDS: Mapping[str, Entry] = {
     "undeploy": Entry("deployment:undeploy", DEFINE, "Let a function or workflow start no more."),
     "functions": Entry("functions:functions", DEFINE, "Deployed functions and workflows."),
     "triggers": Entry("triggers:triggers", DEFINE, "What starts what: pause, resume, roll back."),
-    "backtest": Entry("backtest:backtest", DEFINE, "Say what a trigger would have done with past events."),
+    "backtest": Entry(
+        "backtest:backtest", DEFINE, "Say what a trigger would have done with the events of the past."
+    ),
     "schema": Entry("schema:schema", DEFINE, "Print the JSON Schema of YAML definitions."),
     "events": Entry("events:events", LOOK, "The log of everything that happened."),
     "explain": Entry("explain:explain", LOOK, "Say why something ran, or did not run, on a file."),

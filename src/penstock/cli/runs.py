@@ -17,7 +17,7 @@ from penstock.cli.params import JSON
 from penstock.cli.run_tree import tell
 from penstock.cli.screen import Column, lines, note, say, show, state
 from penstock.cli.session import Session, as_json, dry_run, existing_file, session
-from penstock.client.client import located
+from penstock.client.asking import located
 from penstock.core.errors import Failed, Invalid
 
 PHASES = ("waiting", "running", "succeeded", "failed", "cancelled")
