@@ -1,4 +1,4 @@
-"""What users do in a simulated dCache: its billing records are as dCache writes them, and get lost as there."""
+"""What users do in a simulated dCache: its billing records are as dCache writes them, and get lost, too."""
 
 from __future__ import annotations
 

@@ -181,7 +181,7 @@ class Frontend:
 
     async def make_channel(self, client: str, timeout_s: int) -> str:
         """Return the address of a new channel, kept for ``timeout_s`` while nobody listens."""
-        url = self.ours(await self._located("POST", f"{API}/events/channels", {"client-id": client}))
+        url, _ = await self._made(f"{API}/events/channels", {"client-id": client})
         await self._call("PATCH", url, {"timeout": timeout_s})
         return url
 
@@ -205,8 +205,21 @@ class Frontend:
         _keep_alive(response)
         return Stream(response, self._base)
 
-    async def subscribe(self, channel: str, path: str, flags: Sequence[str]) -> str | None:
-        """Watch a folder and return the subscription's address; None if there is no such folder.
+    async def anchor(self, channel: str) -> bool:
+        """Have one event sent that says nothing, so that there is a number to come back to.
+
+        Returns:
+            Whether it will come.
+        """
+        wish = {"delay": 0.01, "count": 1, "message": "begin"}
+        try:
+            await self._made(f"{channel}/subscriptions/metronome", wish)
+        except (Refused, Odd):
+            return False
+        return True
+
+    async def subscribe(self, channel: str, path: str, flags: Sequence[str]) -> tuple[str, bool] | None:
+        """Watch a folder: the subscription's address, and whether it is new; None if there is no folder.
 
         Raises:
             Forbidden: We may not list it.
@@ -214,7 +227,7 @@ class Frontend:
         """
         selector = {"path": path, "flags": list(flags)}
         try:
-            return self.ours(await self._located("POST", f"{channel}/subscriptions/inotify", selector))
+            return await self._made(f"{channel}/subscriptions/inotify", selector)
         except NoFolder:
             return None
         except NotFound as error:
@@ -229,11 +242,12 @@ class Frontend:
 
     # -- HTTP ----------------------------------------------------------------------------------------
 
-    async def _located(self, method: str, path: str, body: Any) -> str:
-        _, _, location = await self._call(method, path, body)
+    async def _made(self, path: str, body: Any) -> tuple[str, bool]:
+        """Return the address of what was made, and whether it was not there before."""
+        status, _, location = await self._call("POST", path, body)
         if not location:
-            raise Unavailable(f"{method} {self._base}{path}: the answer has no Location", BUSY_RETRY_S)
-        return location
+            raise Unavailable(f"POST {self._base}{path}: the answer has no Location", BUSY_RETRY_S)
+        return self.ours(location), status == 201
 
     async def _call(self, method: str, path: str, body: Any = None) -> tuple[int, bytes, str]:
         data = None if body is None else msgspec.json.encode(body)

@@ -36,6 +36,8 @@ class Inbox:
         self._news = asyncio.Event()
         self._room = asyncio.Event()
         self._ended: PenstockError | None = None
+        self._closed = False
+        self._begun: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     async def put(self, frames: Sequence[Frame]) -> None:
         """Append frames as soon as there is room for them."""
@@ -47,20 +49,36 @@ class Inbox:
     def push(self, *items: Item) -> None:
         """Append at once."""
         self._items.extend(items)
+        if not self._begun.done():
+            number = next((item.id for item in items if isinstance(item, Frame) and item.id >= 0), None)
+            if number is not None:
+                self._begun.set_result(number)
         self._news.set()
+
+    async def first(self, timeout: float) -> int:
+        """Return the number of the first frame that has one; -1 if none has come in so many seconds."""
+        await asyncio.wait({self._begun}, timeout=timeout)
+        return self._begun.result() if self._begun.done() else -1
 
     def end(self, error: PenstockError) -> None:
         """Say that nothing follows, and why."""
         self._ended = error
         self._news.set()
 
+    def close(self) -> None:
+        """Say that nobody wants any more."""
+        self._closed = True
+        self._news.set()
+
     async def take(self, most: int) -> list[Item]:
-        """Return what is there, at most so much, as soon as there is something.
+        """Return what is there, at most so much, as soon as there is something; nothing once it is closed.
 
         Raises:
             PenstockError: All was taken, and nothing follows.
         """
-        while not self._items:
+        while not self._items or self._closed:
+            if self._closed:
+                return []
             if self._ended is not None:
                 raise self._ended
             self._news.clear()

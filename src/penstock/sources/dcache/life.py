@@ -71,7 +71,7 @@ class Life:
         self._folders = [root + folder.rstrip("/") or "/" for folder in settings.folders]
         self._inbox = Inbox(settings.waiting)
         teller = Teller(settings.storage)
-        self._walker = Walker(settings, frontend, memory.watches, root, ignored, context.dead_letter)
+        self._walker = Walker(settings, frontend, memory.watches, root, ignored, context)
         self._notices = Notices(
             settings=settings,
             context=context,
@@ -93,19 +93,22 @@ class Life:
         self._reading: asyncio.Task[None] | None = None
 
     async def events(self) -> AsyncIterator[Sequence[Event]]:
-        """Yield batches of events. It ends by an error only."""
+        """Yield batches of events, until it is closed."""
         try:
             async for batch in self._begin():
                 yield batch
             self._keep()
             self._ready.set()
-            while True:
-                items = await self._inbox.take(self._settings.batch)
+            while items := await self._inbox.take(self._settings.batch):
                 async for batch in self._notices.work(items):
                     yield batch
                 self._keep()
         finally:
             await self._leave()
+
+    def close(self) -> None:
+        """End ``events`` as soon as what it works on is done."""
+        self._inbox.close()
 
     # -- channel -------------------------------------------------------------------------------------
 
@@ -113,8 +116,9 @@ class Life:
         positions = self._context.ledger.positions(self._context.name)
         channel, _, last = positions.get(CHANNEL, "").rpartition(" ")
         if channel and await self._come_back(channel, int(last)):
+            self._ready.set()  # The channel goes on watching; which folders are where is to be found out.
             missing = [folder for folder in self._folders if folder not in self._memory.watches]
-            found = self._notices.found(missing)
+            found = self._notices.found(missing, only_new=True)
         else:
             await self._open()
             first = LISTED not in positions
@@ -148,6 +152,8 @@ class Life:
         self._memory.channel = self._unkept = channel
         self._memory.watches.clear()
         self._listen(channel, await self._frontend.listen(channel, -1), -1)
+        if await self._frontend.anchor(channel):
+            self._last = await self._inbox.first(self._settings.answer_s)
 
     def _listen(self, channel: str, stream: Stream, last: int) -> None:
         self._stream = stream

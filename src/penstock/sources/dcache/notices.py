@@ -78,9 +78,11 @@ class Notices:
             yield await self.looks.files(files)
         self._last = max([self._last, *(item.id for item in items if isinstance(item, Frame))])
 
-    async def found(self, folders: Sequence[str], *, first: bool = False) -> AsyncIterator[list[Event]]:
-        """Watch folders with all below them, and yield what is found there."""
-        async for files in self.walker.walk(folders, self.channel):
+    async def found(
+        self, folders: Sequence[str], *, first: bool = False, only_new: bool = False
+    ) -> AsyncIterator[list[Event]]:
+        """Watch folders with all below them, and yield what is found there; see ``Looks``, ``Walker``."""
+        async for files in self.walker.walk(folders, self.channel, only_new=only_new):
             if events := self.looks.found(files, first=first):
                 yield events
 

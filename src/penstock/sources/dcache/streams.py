@@ -50,7 +50,8 @@ class DCacheSseSource:
         self._memory = Memory(Knowledge(settings.storage, context.ledger))
         self._ready = asyncio.Event()
         self._failures = 0
-        self._living: asyncio.Task[object] | None = None
+        self._life: Life | None = None
+        self._closed = False
 
     @classmethod
     def open(cls, settings: DCacheSseSettings, context: SourceContext) -> DCacheSseSource:
@@ -64,6 +65,8 @@ class DCacheSseSource:
             Unavailable: The frontend is away, refuses the token, or a folder cannot be watched.
             Refused: It can never work like this.
         """
+        if self._closed:
+            return
         begun = asyncio.get_running_loop().time()
         try:
             async with Frontend(self._settings) as frontend:
@@ -77,6 +80,7 @@ class DCacheSseSource:
                     self._ignored(root),
                     self._ready,
                 )
+                self._life = life
                 async for batch in life.events():
                     yield batch
         except Unavailable as error:
@@ -103,7 +107,7 @@ class DCacheSseSource:
         async with Frontend(self._settings) as frontend:
             root = await frontend.root()
             ignored = self._ignored(root)
-            walker = Walker(self._settings, frontend, Watches(), root, ignored, self._context.dead_letter)
+            walker = Walker(self._settings, frontend, Watches(), root, ignored, self._context)
             looks = Looks(
                 self._settings, frontend, walker.shown, self._memory.known, Teller(self._settings.storage),
                 lambda _paths: None,
@@ -114,7 +118,10 @@ class DCacheSseSource:
                     yield events
 
     async def close(self) -> None:
-        """Let go: the engine cancels ``events``, whose end closes the connection."""
+        """End ``events``, which lets go of the channel; it is kept by the frontend for a while."""
+        self._closed = True
+        if self._life is not None:
+            self._life.close()
 
     def _folders(self, root: str) -> list[str]:
         return [root + each.rstrip("/") or "/" for each in self._settings.folders]

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 from penstock.core.errors import Refused
 from penstock.core.event import json_data, notice_id, subject_of
-from penstock.core.ports import DeadLetterSink
+from penstock.core.ports import SourceContext
 from penstock.core.rows import DeadLetter, DeadLetterKind
 from penstock.sources.dcache.frontend import Described, Frontend, Odd
 from penstock.sources.dcache.settings import DCacheSseSettings
@@ -32,7 +32,7 @@ class Walker:
         watches: Receives what is watched.
         root: Folder of the namespace that our login sees as ``/``, without a slash at its end.
         ignored: Whether an entry, by its path, is nobody's business.
-        dead_letter: Told of folders that cannot be watched.
+        context: Whose dead letters are told of folders that cannot be watched.
     """
 
     def __init__(
@@ -42,47 +42,51 @@ class Walker:
         watches: Watches,
         root: str,
         ignored: Callable[[str], bool],
-        dead_letter: DeadLetterSink,
+        context: SourceContext,
     ) -> None:
         self._settings = settings
         self._frontend = frontend
         self._watches = watches
         self._root = root
         self._ignored = ignored
-        self._dead_letter = dead_letter
+        self._context = context
         self._flags = (*FLAGS, READS) if settings.reads else FLAGS
 
-    async def walk(self, folders: Sequence[str], channel: str | None) -> AsyncIterator[list[Found]]:
+    async def walk(
+        self, folders: Sequence[str], channel: str | None, *, only_new: bool = False
+    ) -> AsyncIterator[list[Found]]:
         """Yield the files of folders and all below them, a page at a time.
 
         Args:
             folders: Where to begin; paths of the namespace.
             channel: Watches each folder before it is listed; None only lists.
+            only_new: Leave out files of folders that this channel watches already: notices tell of them.
         """
         waiting = list(folders)
         while waiting:
             taken, waiting = waiting[: self._settings.queries], waiting[self._settings.queries :]
-            pages = await asyncio.gather(*(self._first(folder, channel) for folder in taken))
-            for folder, page in zip(taken, pages, strict=True):
+            firsts = await asyncio.gather(*(self._first(folder, channel) for folder in taken))
+            for folder, (page, is_new) in zip(taken, firsts, strict=True):
                 offset = 0
                 while page:
                     files, below = self._sorted(folder, page)
                     waiting += below
-                    if files:
+                    if files and (is_new or not only_new):
                         yield files
                     offset += len(page)
                     full = len(page) >= self._settings.page
                     page = await self._page(folder, offset) if full else []
 
-    async def _first(self, folder: str, channel: str | None) -> list[Described]:
-        if channel is not None and not await self._watch(folder, channel):
-            return []
-        return await self._page(folder, 0)
+    async def _first(self, folder: str, channel: str | None) -> tuple[list[Described], bool]:
+        is_new: bool | None = True
+        if channel is not None:
+            is_new = await self._watch(folder, channel)
+        return ([], False) if is_new is None else (await self._page(folder, 0), is_new)
 
-    async def _watch(self, folder: str, channel: str) -> bool:
-        """Watch a folder; return whether it is there to be listed."""
+    async def _watch(self, folder: str, channel: str) -> bool | None:
+        """Watch a folder; return whether it was not watched before, or None if it cannot be listed."""
         if folder in self._watches:
-            return True
+            return False
         if len(self._watches) >= self._settings.watches:
             self._limit(folder, "raise 'watches' in the settings, or watch fewer folders")
             return True
@@ -90,14 +94,15 @@ class Walker:
             subscription = await self._frontend.subscribe(channel, self.shown(folder), self._flags)
         except Refused as error:
             self._fault(folder, f"{error}; give this login the right to list it")
-            return False
+            return None
         except Odd as error:
             self._limit(folder, f"{error}. All watches of a frontend share one limit: watch fewer folders")
             return True
         if subscription is None:
-            return False
-        self._watches.add(folder, subscription)
-        return True
+            return None
+        address, is_new = subscription
+        self._watches.add(folder, address)
+        return is_new
 
     async def _page(self, folder: str, offset: int) -> list[Described]:
         try:
@@ -138,8 +143,8 @@ class Walker:
             tenant="",
             kind=DeadLetterKind.NOTICE,
             subject=subject_of(folder.encode()),
-            reason=f"{folder!r} of {storage} is not watched: {reason}",
+            reason=f"source {self._context.name!r}: {folder!r} is not watched: {reason}",
             body=bytes(json_data({"path": folder})),
             at_ns=time.time_ns(),
         )
-        self._dead_letter(letter)
+        self._context.dead_letter(letter)

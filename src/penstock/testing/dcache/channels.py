@@ -179,7 +179,20 @@ class Channel:
         url = f"{self.url}/subscriptions/{kind}/{identity}"
         self.others[url] = selector
         self.system("NEW_SUBSCRIPTION", url)
+        if selector.get("count"):
+            self._timer_of(url, selector["count"], selector.get("delay", 1), selector.get("message", "tick"))
         return url
+
+    def _timer_of(self, url: str, count: int, delay_s: float, message: str) -> None:
+        def tick() -> None:
+            if url in self.others:
+                self.tick(url, message)
+                if count > 1:
+                    self._timer_of(url, count - 1, delay_s, message)
+                else:
+                    self.unsubscribe(url)
+
+        asyncio.get_running_loop().call_later(delay_s, tick)
 
     def unsubscribe(self, url: str) -> None:
         """End a subscription of another kind."""
@@ -201,6 +214,10 @@ class Channel:
     def overflow(self, pnfsid: str) -> None:
         """Tell that events of this watch were lost because a queue was full."""
         self._publish("inotify", {"mask": ["IN_Q_OVERFLOW"]}, self.watches[pnfsid].url)
+
+    def garbage(self, data: bytes) -> None:
+        """Send an inotify event that says nothing one could read."""
+        self._frame(b"inotify", data)
 
     def tick(self, url: str, message: str = "tick") -> None:
         """Send an event of a metronome."""
@@ -230,7 +247,10 @@ class Channel:
 
     def _publish(self, kind: str, event: Any, url: str) -> None:
         body = msgspec.json.encode({"event": event, "subscription": url})
-        frame = b"event: %s\nid: %d\ndata: %s\n\n" % (kind.encode(), self.next_id, body)
+        self._frame(kind.encode(), body)
+
+    def _frame(self, kind: bytes, body: bytes) -> None:
+        frame = b"event: %s\nid: %d\ndata: %s\n\n" % (kind, self.next_id, body)
         self._backlog.append((self.next_id, frame))
         self.next_id += 1
         if self.stream is not None:
