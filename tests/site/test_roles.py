@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -118,3 +121,39 @@ async def test_killed_and_stopped_owners_lose_nothing_and_double_nothing(
     contents = {path.stem: path.read_text() for path in site.files.glob("*/done/*.txt")}
     assert {name: text.split()[1] for name, text in contents.items()} == {f"f{n}": str(n) for n in range(320)}
     assert len({text.split()[2] for text in contents.values()}) == 320  # each by its own run
+
+
+def penstock(site: SiteInstallation, *words: str) -> list[Any]:
+    """A command as a person gives it, with --json."""
+    command = [sys.executable, "-m", "penstock", *words, "--json", "--home", str(site.home)]
+    done = subprocess.run(command, capture_output=True, check=False, timeout=60)
+    assert done.returncode == 0, f"{words}: {done.stderr.decode()}{site.said()}"
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+async def test_people_see_and_steer_a_site_as_they_do_a_laptop(site: SiteInstallation, tmp_path: Path) -> None:
+    site.start("all", "api", "runs", "sources", api=True)
+    function = tmp_path / "counted.py"
+    function.write_text(COUNTED)
+    await site.deploy(function)
+    write(site, range(5))
+    await until(lambda: _all_succeeded(site, 5), site)
+    await until((site.places.runtime / "api.json").exists, site)
+    assert {run["phase"] for run in penstock(site, "runs")} == {"succeeded"}
+    (status,) = penstock(site, "status")
+    assert status["engine"]["partitions"] == [0, 1, 2, 3]
+    file = str(site.files / "d3" / "f3.raw")
+    (told,) = penstock(site, "explain", file)
+    assert told["runs"][0]["phase"] == "succeeded", told
+    events = await until(lambda: penstock(site, "events", "list", "--type", "penstock.run.succeeded"), site)
+    assert len(events) == 5
+    run = told["runs"][0]["id"]
+    again = penstock(site, "runs", "rerun", run, "--whole")
+    await until(lambda: _all_succeeded(site, 6), site)
+    assert again
+    penstock(site, "triggers", "pause", "counted")
+    write(site, range(5, 8))
+    await asyncio.sleep(1)
+    assert (await run_phases(site)) == {"succeeded": 6}
+    penstock(site, "triggers", "resume", "counted")
+    await until(lambda: _all_succeeded(site, 9), site)
