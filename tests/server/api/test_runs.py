@@ -250,6 +250,7 @@ def test_explain_says_what_a_file_without_an_event_is_missing(served: Served, tm
         return str(served.get(f"explain?path={quote(str(path))}")["told"][0])
 
     assert "is in no storage" in why(tmp_path / "x.raw")
+    assert "is a folder" in why(served.files)
     assert "is ignored" in why(served.files / ".hidden" / "x.raw")
     assert "does not exist" in why(served.files / "none.raw")
     would = served.get(f"explain?path={served.files / 'none.raw'}")["told"][1]
@@ -314,7 +315,7 @@ def test_a_rollback_restores_the_filter_that_was_deployed_then(served: Served, t
     assert deployed("*.one", 1)["warnings"] == []
     first = trigger()["filter"]
     (warning,) = deployed("/nowhere/*.two", 2)["warnings"]
-    assert warning == f"trigger local/rolled: no storage holds /nowhere/*.two; known: local ({served.files})"
+    assert warning == f"trigger rolled: no storage holds /nowhere/*.two; known: local ({served.files})"
     deployed("*.three", 2)
     assert [each["workflow"] for each in trigger()["former"]] == [f"local/rolled@{n}" for n in (1, 2, 3)]
     assert served.ask_api("PATCH", "triggers/local/rolled", {"workflow": "local/rolled@1"}).status == 200

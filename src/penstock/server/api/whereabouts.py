@@ -57,6 +57,8 @@ def is_ignored(storage: StorageSettings, path: bytes) -> bool:
 
 def why_no_event(desk: Desk, file: FileAccount) -> str:
     """Return why the log has no event about a file, in a sentence."""
+    if file.exists and os.path.isdir(file.path):
+        return f"{file.path} is a folder; events are about files, name one in it"
     if not file.storage:
         folders = ", ".join(storage.folder for storage in desk.settings.storages) or "none"
         return f"{file.path} is in no storage; watched are: {folders}"

@@ -95,7 +95,7 @@ class Definitions:
         known = ", ".join(f"{each.name} ({each.folder})" for each in storages) or "none"
         roots = [os.path.realpath(each.folder) for each in storages]
         return [
-            f"trigger {trigger.name}: no storage holds {pattern}; known: {known}"
+            f"trigger {trigger.name.rpartition('/')[2]}: no storage holds {pattern}; known: {known}"
             for trigger in deployment.triggers
             for pattern in out_of_reach(parse(trigger.filter), roots)
         ]

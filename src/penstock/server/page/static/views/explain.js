@@ -158,7 +158,7 @@ function filePanel(file) {
       ["Storage", file.storage || yes(false, "", "in no storage that is watched")],
       ["On disk", yes(file.exists, "it exists", "it does not exist")],
       ["Ignored", file.ignored ? "yes: its name, or a folder above it, is on the list" : "no"],
-      ["Known", yes(file.known, `content number ${file.generation}`, "not seen yet")],
+      ["Known", yes(file.known, `content number ${file.generation}`, file.generation ? `gone after content number ${file.generation}` : "not seen yet")],
       ["Published by", file.published_by && h("a", { href: `/runs/${encodeURIComponent(file.published_by)}` }, "a run of Penstock")],
     ]),
   );
