@@ -102,6 +102,7 @@ async def test_a_commit_whose_answer_was_lost_is_known_to_have_happened(own: Pos
     link.close()
 
 
+@pytest.mark.slow
 async def test_a_link_cut_again_and_again_loses_and_doubles_nothing(own: Postgres) -> None:
     link = Link(own.port)
     settings = msgspec.structs.replace(own.fresh(), host="127.0.0.1", port=link.port, tls="disable")

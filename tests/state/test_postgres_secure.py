@@ -18,6 +18,7 @@ from penstock.core.rows import CursorRow
 from penstock.state.postgres.settings import PostgresSettings
 from penstock.state.postgres.state import PostgresState
 
+pytestmark = pytest.mark.slow
 PASSWORD = "correct horse; battery"
 
 

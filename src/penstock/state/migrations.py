@@ -109,7 +109,7 @@ def bring_up(connection: Connection, place: str, tables: MetaData = metadata) ->
     for step in STEPS[found - 1 :] if found is not None else ():
         step(connection)
     tables.create_all(connection)
-    for table in tables.tables.values():
+    for table in tables.tables.values() if found is not None else ():
         for index in table.indexes:
             index.create(connection, checkfirst=True)
     if found is None:

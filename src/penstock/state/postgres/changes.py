@@ -8,9 +8,12 @@ from collections.abc import AsyncGenerator, Sequence
 from msgspec import Struct
 from psycopg import sql
 
-from penstock.state.postgres.fence import owners
 from penstock.state.postgres.session import Session, connect, translating
 from penstock.state.postgres.settings import PostgresSettings
+
+_STANDING = """SELECT p.partition, p.commits, coalesce(max(c."offset"), -1)
+    FROM partitions p LEFT JOIN cursors c ON c.shard = p.partition AND c.reader = 'pump'
+    GROUP BY p.partition, p.commits ORDER BY p.partition"""
 
 
 class Change(Struct, frozen=True):
@@ -19,7 +22,7 @@ class Change(Struct, frozen=True):
     Attributes:
         partition: The shard's.
         commit: How many commits there were; it rises by one with each.
-        offset: How far the partition is folded; -1 if the shard has not told since it was opened.
+        offset: How far the partition is folded; -1 where that is not known.
     """
 
     partition: int
@@ -62,7 +65,7 @@ def _listening(settings: PostgresSettings) -> Session:
 
 
 def _standing(session: Session) -> Sequence[Change]:
-    return [Change(owner.partition, owner.commits, -1) for owner in owners(session)]
+    return [Change(*row) for row in session.execute(_STANDING)]
 
 
 def _told(session: Session) -> list[Change]:
