@@ -130,6 +130,39 @@ async def test_a_file_moved_out_of_what_is_watched_is_gone(tmp_path: Path) -> No
         await following.until(lambda: following.kinds()[-1] == ("deleted", "a"))
 
 
+async def test_a_file_that_is_moved_away_and_back_is_told_each_time(tmp_path: Path) -> None:
+    async with scene(tmp_path) as here, here.follow() as following:
+        await following.ready()
+        here.tree.upload(f"{RAW}/a", b"1")
+        for _ in range(2):
+            await here.settled(following)
+            here.tree.move(f"{RAW}/a", f"{RAW}/b")
+            await here.settled(following)
+            here.tree.move(f"{RAW}/b", f"{RAW}/a")
+        here.tree.make_folder(f"{RAW}/deep")
+        await here.settled(following)
+        here.tree.remove(f"{RAW}/a")
+        there = [("moved", "a"), ("created", "b")]
+        back = [("moved", "b"), ("created", "a")]
+        assert await here.settled(following) == [
+            ("created", "a"), *there, *back, *there, *back, ("deleted", "a"),
+        ]  # fmt: skip
+
+
+async def test_a_folder_that_is_renamed_and_back_tells_its_files_each_time(tmp_path: Path) -> None:
+    async with scene(tmp_path) as here, here.follow() as following:
+        here.tree.make_folder(f"{RAW}/one")
+        await following.ready()
+        here.tree.upload(f"{RAW}/one/a", b"1")
+        await following.until(lambda: f"{RAW}/one/a" in following.rows())
+        here.tree.move(f"{RAW}/one", f"{RAW}/two")
+        await following.until(lambda: f"{RAW}/two/a" in following.rows())
+        here.tree.move(f"{RAW}/two", f"{RAW}/one")
+        await following.until(lambda: f"{RAW}/one/a" in following.rows())
+        assert f"{RAW}/two/a" not in following.rows()
+        assert [kind for kind, name in following.kinds() if name == "a"] == ["created"] * 3
+
+
 async def test_ignored_names_are_nobodys_business(tmp_path: Path) -> None:
     async with scene(tmp_path) as here, here.follow(ignore=("*.tmp", "scratch/**")) as following:
         here.tree.make_folder(f"{RAW}/scratch")

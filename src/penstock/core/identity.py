@@ -11,14 +11,16 @@ notices need no memory: equal path and version, equal id. The ledger's row of th
 4. Content is told under the id it was first told under; its version is added to the row when it is known.
 5. Content that is older than the present one, and the end of other content, change no row. What is gone is
    replaced by any other content: its end may have been timed by another clock.
+6. Content that was moved away and comes back is told again: its ids count its comings, from the third
+   generation of the row on. Only who sees that it is there now may say so (``returned_id``).
 
 Where rule 2 errs, content is told twice. It can hide content only if a path was written twice within that
 time and both notices that would have told them apart were lost; a listing, which knows versions, tells it.
 
-A row of such a storage uses the fields of ``FileState`` so: ``version`` its name, empty while unknown;
-``size`` -1 while unknown; ``ctime_ns`` the storage's time of the notice that told of it; ``generation`` how
-many sorts of notices (with and without version) told of it, 2 at most; ``event_id`` the id under which the
-content was told, empty if it was there before anybody asked.
+A row of such a storage uses the fields of ``FileState`` so: ``version`` its name, empty while unknown; ``size``
+-1 while unknown; ``ctime_ns`` the storage's time of the notice that told of it; ``generation`` how many sorts
+of notices (with and without version) told of it, and from 3 on how often it came; ``event_id`` the id under
+which the content was told, empty if it was there before anybody asked.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ from penstock.core.event import (
     NEW_CONTENT,
     Event,
     FileRecord,
+    content_id,
     file_record,
     notice_id,
 )
@@ -65,6 +68,18 @@ class Folded(Struct, frozen=True, kw_only=True):
 def version_gone_id(storage: str, path: bytes, version: str) -> str:
     """Return the event id of the end of a path's content, whether deleted, moved away or found missing."""
     return notice_id(storage, "gone", path, version.encode())
+
+
+def returned_id(row: FileState) -> str:
+    """Return the event id of content that is there again, though its end was told."""
+    coming = max(row.generation, _JOINED) + 1
+    return content_id(row.storage, row.path, f"{row.version}#{coming}")
+
+
+def end_id(row: FileState) -> str:
+    """Return the event id of the end of what a row with a version knows."""
+    version = row.version if row.generation <= _JOINED else f"{row.version}#{row.generation}"
+    return version_gone_id(row.storage, row.path, version)
 
 
 def unversioned_id(storage: str, path: bytes, *native: bytes) -> str:
@@ -112,6 +127,9 @@ def _row(record: FileRecord, event: Event, offset: int) -> FileState:
 def _content(before: FileState | None, fresh: FileState) -> Folded:
     if before is None:
         return Folded(row=fresh, content=fresh.event_id)
+    if fresh.version and not before.present and fresh.event_id == returned_id(before):
+        row = replace(fresh, generation=max(before.generation, _JOINED) + 1)
+        return Folded(row=row, content=fresh.event_id)
     if before.event_id == fresh.event_id or (fresh.version and before.version == fresh.version):
         return _same(before, fresh)
     if _joinable(before, fresh):

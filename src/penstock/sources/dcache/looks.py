@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from penstock.core.errors import Refused
 from penstock.core.event import Event
+from penstock.core.identity import returned_id
 from penstock.core.rows import FileState
 from penstock.sources.dcache.frontend import Described, Frontend, Odd
 from penstock.sources.dcache.knowledge import Knowledge
@@ -128,7 +129,7 @@ class Looks:
             elif first and row is None and not self._settings.existing:
                 self._known.put(_untold(self._settings.storage, path, described))
             else:
-                event = self._tell.content(path, described, None)
+                event = self._tell.content(path, described, None, identity=_return_of(row, version))
                 self._known.told(event)
                 events.append(event)
         if young:
@@ -150,9 +151,8 @@ class Looks:
         """Yield the ends of all files known below a folder that has left."""
         events: list[Event] = []
         async for row in self._known.below(folder):
-            event = self._tell.gone(
-                row.path.decode("utf-8", "replace"), row.version, raw_of(notice.frame), notice.native
-            )
+            path = row.path.decode("utf-8", "replace")
+            event = self._tell.gone(path, row, raw_of(notice.frame), notice.native)
             self._known.told(event)
             events.append(event)
             if len(events) >= BATCH:
@@ -198,12 +198,17 @@ class Looks:
         if look.hidden:
             return [self._tell.unseen(seen.path, origin, seen.native)]
         described = look.described
-        if described is None or described.attributes.fileType != FILE or self._is_told(seen.path, described):
+        if described is None or described.attributes.fileType != FILE:
+            return []
+        row = self._known.row(seen.path)
+        back = _return_of(row, described.attributes.pnfsId) if seen.flag == ARRIVED else ""
+        if not back and self._is_told(seen.path, described):
             return []
         if self._is_unfinished(described):
             self._later([seen.path])
             return []
-        return [self._tell.content(seen.path, described, origin, seen.before or None)]
+        moved_from = seen.before or None
+        return [self._tell.content(seen.path, described, origin, moved_from=moved_from, identity=back)]
 
     def _end(self, path: str, seen: Seen, looks: dict[str, Look], moved_to: str | None = None) -> list[Event]:
         row, look = self._known.row(path), looks.get(path)
@@ -211,7 +216,7 @@ class Looks:
             return []
         if look.described is not None and look.described.attributes.pnfsId == row.version:
             return []  # What has ended was other content, before this.
-        return [self._tell.gone(path, row.version, raw_of(seen.frame), seen.native, moved_to)]
+        return [self._tell.gone(path, row, raw_of(seen.frame), seen.native, moved_to)]
 
     async def _look(self, path: str) -> Look:
         try:
@@ -233,6 +238,13 @@ class Looks:
         if found.size or found.checksums:
             return False
         return time.time() - found.mtime / 1000 < self._settings.unfinished_s
+
+
+def _return_of(row: FileState | None, version: str) -> str:
+    """Return the id of content that is back, though its end was told; empty for any other."""
+    if row is None or row.present or row.version != version:
+        return ""
+    return returned_id(row)
 
 
 def _untold(storage: str, path: str, described: Described) -> FileState:

@@ -21,7 +21,8 @@ from penstock.core.event import (
     rfc3339,
     subject_of,
 )
-from penstock.core.identity import unversioned_id, version_gone_id
+from penstock.core.identity import end_id, unversioned_id
+from penstock.core.rows import FileState
 from penstock.sources.dcache.frontend import Attributes, Described
 from penstock.sources.dcache.paths import subject_and_key
 
@@ -33,7 +34,13 @@ class Teller:
         self._storage = storage
 
     def content(
-        self, path: str, described: Described, origin: Raw | None, moved_from: str | None = None
+        self,
+        path: str,
+        described: Described,
+        origin: Raw | None,
+        *,
+        moved_from: str | None = None,
+        identity: str = "",
     ) -> Event:
         """Tell of the content that is at a path now.
 
@@ -42,9 +49,10 @@ class Teller:
             described: What the namespace says.
             origin: The notice that made us look, or None for a listing.
             moved_from: Where it was before.
+            identity: Its id, where that is not made of path and version alone.
         """
         found = described.attributes
-        identity = content_id(self._storage, path.encode(), found.pnfsId)
+        identity = identity or content_id(self._storage, path.encode(), found.pnfsId)
         native: dict[str, Any] = {"namespace": described.raw}
         native |= {"notice": "listed"} if origin is None else {"inotify": origin}
         record = FileRecord(
@@ -67,18 +75,14 @@ class Teller:
         return self._event(identity, FILE_CREATED, path, record, time.time())
 
     def gone(
-        self, path: str, version: str, origin: Raw | None, native: bytes, moved_to: str | None = None
+        self, path: str, row: FileState, origin: Raw, native: bytes, moved_to: str | None = None
     ) -> Event:
-        """Tell that the content at a path was deleted, moved away, or is missing."""
-        said: dict[str, Any] = {"notice": "missing"} if origin is None else {"inotify": origin}
+        """Tell that the content at a path, of which ``row`` is known, was deleted or moved away."""
+        said: dict[str, Any] = {"inotify": origin}
         if moved_to is not None:
             said["moved_to"] = subject_of(moved_to.encode())
-        identity = (
-            version_gone_id(self._storage, path.encode(), version)
-            if version
-            else notice_id(self._storage, "gone", path.encode(), native)
-        )
-        record = FileRecord(storage=self._storage, path=path, version=version or None, origin=said)
+        identity = end_id(row) if row.version else notice_id(self._storage, "gone", path.encode(), native)
+        record = FileRecord(storage=self._storage, path=path, version=row.version or None, origin=said)
         kind = FILE_DELETED if moved_to is None else FILE_MOVED
         return self._event(identity, kind, path, record, time.time())
 
