@@ -21,6 +21,7 @@ from tests.servers.server import Missing, Server
 SERVERS = {
     "activemq": "tests.servers.activemq:ActiveMq",
     "kafka": "tests.servers.kafka:Kafka",
+    "kafka-secure": "tests.servers.kafka_secure:SecureKafka",
     "postgres": "tests.servers.postgres:Postgres",
     "xrootd": "tests.servers.xrootd:Xrootd",
 }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
@@ -14,11 +15,14 @@ from confluent_kafka.cimpl import NewTopic
 
 from penstock.core.errors import Invalid
 from penstock.log.kafka_settings import KafkaLogSettings
-from penstock.outside.kafka import in_words, opened
+from penstock.outside.kafka import in_words, is_serious, opened
 
+logger = logging.getLogger("penstock.log.kafka")
 ANSWER_S = 10.0
 """Longest wait for one answer of the cluster."""
 
+TRY_S = 2.0
+"""Longest wait for the first answer before it is looked what stands in the way."""
 APPEAR_S = 0.02
 """How often brokers are asked for a topic that was just made."""
 
@@ -30,8 +34,11 @@ def ensure_topic(settings: KafkaLogSettings) -> None:
         Invalid: It is there and different; every difference is named, with what to do.
         Unavailable: The cluster cannot be asked, or it is absent and may not be made.
     """
-    admin: AdminClient = opened(AdminClient, settings, {"log_level": 3})
+    troubles: list[KafkaError] = []
+    watching = {"error_cb": troubles.append, "logger": logger}
+    admin: AdminClient = opened(AdminClient, settings, watching)
     try:
+        _reach(admin, settings.topic, troubles)
         replicas = _replicas(admin, settings.topic)
         if not replicas and settings.create:
             _create(admin, settings)
@@ -45,6 +52,26 @@ def ensure_topic(settings: KafkaLogSettings) -> None:
         raise Invalid(
             f"the topic {settings.topic!r} at {settings.servers} does not fit the settings:", faults
         )
+
+
+def _reach(admin: AdminClient, topic: str, troubles: Sequence[KafkaError]) -> None:
+    """Return once the cluster has answered; what stands in the way is told by the client on the side."""
+    until = time.monotonic() + ANSWER_S
+    while True:
+        try:
+            admin.list_topics(topic, TRY_S)
+            return
+        except KafkaException:
+            admin.poll(0)  # it calls back what it had to tell
+            telling = [error for error in troubles if is_serious(error)]
+            if telling:
+                raise KafkaException(min(telling, key=_vagueness)) from None
+            if time.monotonic() > until:
+                raise
+
+
+def _vagueness(error: KafkaError) -> bool:
+    return bool(error.code() == KafkaError._ALL_BROKERS_DOWN)
 
 
 def _replicas(admin: AdminClient, topic: str) -> Mapping[int, int]:

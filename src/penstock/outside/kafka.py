@@ -113,7 +113,7 @@ def client_config(access: KafkaAccess) -> dict[str, Any]:
         "bootstrap.servers": access.servers,
         "client.id": "penstock",
         "reconnect.backoff.max.ms": 5000,
-        "log.connection.close": False,
+        "log_level": 2,  # what matters is said in our words; ``properties`` may ask for the client's
         **_tls(access.tls),
         **_sasl(access.sasl),
         **access.properties,
