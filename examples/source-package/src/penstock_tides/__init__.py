@@ -1,0 +1,1 @@
+"""Tide gauges as a source of events for Penstock."""
