@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from msgspec import Struct
 from msgspec.structs import astuple
 
-from penstock.core.rows import Row, RunRow
+from penstock.core.rows import Row
 from penstock.state.postgres import arrays
 from penstock.state.postgres.tables import OWN, SHARD, TABLES, WHOLE, head, holds, key_columns, unique
 from penstock.state.postgres.texts import (
@@ -136,9 +136,7 @@ def _parenthesised(expression: str) -> str:
 
 def _by_key(kind: type[Row], listed: str) -> str:
     where = [_same(kind, name, f"%(k{place})s") for place, name in enumerate(key_columns(kind))]
-    if kind is RunRow:  # anybody's, ours first: the run that caused an event may be another shard's
-        where[-1] += f" ORDER BY t.{SHARD} = %(shard)s DESC LIMIT 1"
-    elif kind in OWN:
+    if kind in OWN:
         where.append(f"t.{SHARD} = %(shard)s")
     return f"SELECT {listed} FROM {TABLES[kind].name} t WHERE {' AND '.join(where)}"  # noqa: S608
 
@@ -148,8 +146,6 @@ def _by_keys(kind: type[Row], listed: str, elements: list[str]) -> str:
     wanted = ", ".join(f"%s::{element}[]" for element in elements)
     same = [_same(kind, name, f"w.{given}") for name, given in zip(key_columns(kind), names, strict=True)]
     end = f"AND t.{SHARD} = %s" if kind in OWN else "AND %s::int8 IS NOT NULL"
-    if kind is RunRow:
-        end = f"ORDER BY t.{SHARD} = %s"  # ours last: it counts
     return (
         f"SELECT {listed} FROM unnest({wanted}) AS w({', '.join(names)}) "  # noqa: S608
         f"JOIN {TABLES[kind].name} t ON {' AND '.join(same)} {end}"
