@@ -17,31 +17,25 @@ from collections.abc import (
     Callable,
     Collection,
     Iterable,
-    Iterator,
     Mapping,
     Sequence,
 )
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
-from itertools import islice
+from contextlib import closing
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Connection
 
-from penstock.core.errors import Broken, PenstockError, Unavailable
 from penstock.core.rows import CursorRow, FileState, OutputRow, Row
 from penstock.state.history import Orphan, forget, forget_outputs, orphans
 from penstock.state.migrations import bring_up
 from penstock.state.tables import KEY_WIDTH, TABLES
+from penstock.state.writing import translating, write, writer
 
 FILES_PAGE = 2000
 """Ledger rows read at once."""
-CHUNK_ROWS = 500
-"""Rows handed to the database at once; a burst's commit need not hold all of them twice."""
-INTEGER_MAX = (1 << 63) - 1
-"""Largest integer of a column."""
 
 Staged = dict[type[Row], dict[tuple[Any, ...], Row]]
 R = TypeVar("R", bound=Row)
@@ -62,7 +56,7 @@ class EmbeddedState:
         self._staged: Staged = {}
         self._writing: Staged = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="state")
-        self._engine = _writer(path)
+        self._engine = writer(path)
         try:
             self._connection = self._thread.submit(self._open).result()
         except BaseException:
@@ -75,7 +69,7 @@ class EmbeddedState:
         self._committing = asyncio.Lock()
 
     def _open(self) -> Connection:
-        with _translating(self.path):
+        with translating(self.path):
             connection = self._engine.connect()
             try:
                 with connection.begin():
@@ -126,20 +120,9 @@ class EmbeddedState:
             self._execute(_BY_KEY[CursorRow], ("", 0)).fetchone()  # so that no event pays for the beginning
 
     def _write(self, staged: Staged) -> None:
-        with _translating(self.path), self._connection.begin():
+        with translating(self.path), self._connection.begin():
             for kind, rows in staged.items():
-                waiting = iter(rows.values())
-                while chunk := [_values(row) for row in islice(waiting, CHUNK_ROWS)]:
-                    self._write_chunk(kind, chunk)
-
-    def _write_chunk(self, kind: type[Row], values: list[dict[str, Any]]) -> None:
-        try:
-            self._connection.execute(_upsert(kind), values)
-        except (OverflowError, UnicodeEncodeError):
-            if kind is CursorRow:  # nobody outside has a say in these
-                raise
-            # What such a row tells of is on the log for good: refused, it would come again for ever.
-            self._connection.execute(_upsert(kind), [_storable(row) for row in values])
+                write(self._connection, kind, rows.values())
 
     def _execute(self, statement: str, values: tuple[Any, ...]) -> sqlite3.Cursor:
         """Read within a snapshot that lasts until the next commit.
@@ -243,7 +226,7 @@ class EmbeddedState:
         """Do something short with the writing connection."""
         async with self._committing:
             self._end_snapshot()
-            with _translating(self.path):
+            with translating(self.path):
                 return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
 
     async def backup(self, target: Path) -> None:
@@ -255,7 +238,7 @@ class EmbeddedState:
 
         def copy() -> None:
             with (
-                _translating(target),
+                translating(target),
                 closing(sqlite3.connect(target)) as copied,
                 closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True)) as source,
             ):
@@ -281,80 +264,11 @@ _BY_KEY = {
     kind: f"SELECT * FROM {TABLES[kind].name} WHERE " + " AND ".join(f"{name}=?" for name in names)  # noqa: S608
     for kind, names in _KEY_FIELDS.items()
 }
-_upserts: dict[type[Row], Any] = {}
+_KEY_OF: Mapping[type[Row], Callable[[Any], Any]] = {
+    kind: attrgetter(*names) for kind, names in _KEY_FIELDS.items()
+}
 
 
 def _key(row: Row) -> tuple[Any, ...]:
-    return tuple([getattr(row, name) for name in _KEY_FIELDS[type(row)]])
-
-
-def _values(row: Row) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in row.__struct_fields__}
-
-
-def _storable(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row's values with those that no column can hold replaced by the nearest that it can."""
-
-    def nearest(value: Any) -> Any:
-        if isinstance(value, int):
-            return max(-INTEGER_MAX, min(value, INTEGER_MAX))
-        return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
-
-    return {name: nearest(value) for name, value in values.items()}
-
-
-def _upsert(kind: type[Row]) -> Any:
-    if kind not in _upserts:
-        table = TABLES[kind]
-        statement = insert(table)
-        keys = [column for column in table.columns if column.primary_key]
-        rest = {c.name: statement.excluded[c.name] for c in table.columns if not c.primary_key}
-        _upserts[kind] = statement.on_conflict_do_update(index_elements=keys, set_=rest)
-    return _upserts[kind]
-
-
-def _writer(path: Path) -> Engine:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    engine = create_engine(f"sqlite:///{path}", connect_args={"check_same_thread": False})
-
-    @event.listens_for(engine, "connect")
-    def settle(connection: sqlite3.Connection, _record: object) -> None:
-        connection.isolation_level = None  # the module would begin no transaction before DDL
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("PRAGMA journal_size_limit=67108864")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    return engine
-
-
-@contextmanager
-def _translating(path: Path) -> Iterator[None]:
-    """Stop foreign errors at the room's border."""
-    try:
-        yield
-    except PenstockError:
-        raise
-    except Exception as error:
-        original = getattr(error, "orig", error)
-        if isinstance(original, sqlite3.Error):
-            raise _translated(original, path) from error
-        raise Broken(
-            f"a row cannot be written to the state in {path}: {type(original).__name__}: {original}"
-        ) from error
-
-
-def _translated(error: sqlite3.Error, path: Path) -> PenstockError:
-    text = str(error)
-    if "full" in text or "disk I/O" in text:
-        return Unavailable(
-            f"the state in {path} cannot be written: {text}. Nothing is lost; "
-            "make room and it goes on by itself",
-            retry_after_s=5.0,
-        )
-    if "locked" in text or "readonly" in text or "unable to open" in text:
-        return Unavailable(f"the state in {path} cannot be written: {text}", retry_after_s=5.0)
-    return Broken(f"the state in {path} is damaged: {text}. Stop, and restore it from a backup")
+    key = _KEY_OF[type(row)](row)
+    return key if type(key) is tuple else (key,)
