@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from tests.servers.postgres import Postgres
 
 from penstock.state.embedded import EmbeddedState
+from penstock.state.postgres.state import PostgresState
 from penstock.testing.state import MemoryState
 from penstock.testing.state_suite import StateSuite
 
@@ -23,6 +25,27 @@ class TestEmbeddedStateByPages(TestEmbeddedState):
     @pytest.fixture(autouse=True)
     def _small_pages(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("penstock.state.embedded.FILES_PAGE", 2)
+
+
+class TestPostgresState(StateSuite):
+    @pytest.fixture(autouse=True)
+    def _settings(self, postgres: Postgres) -> None:
+        self.settings = postgres.fresh()
+
+    def open(self) -> PostgresState:
+        return PostgresState(self.settings, 0)
+
+    def close(self, state: PostgresState) -> None:
+        state.close()
+
+
+@pytest.mark.slow
+class TestPostgresStateByPages(TestPostgresState):
+    """Pages of the ledger smaller than what is staged."""
+
+    @pytest.fixture(autouse=True)
+    def _small_pages(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("penstock.state.postgres.state.FILES_PAGE", 2)
 
 
 class TestMemoryState(StateSuite):

@@ -148,6 +148,27 @@ class StateSuite:
         assert [row.path async for row in state.files("local", b"/")] == sorted(ODD)
 
     @pytest.mark.anyio
+    async def test_what_is_asked_for_ahead_is_what_is_there_and_staged_rows_come_first(
+        self, state: State
+    ) -> None:
+        there = [file_row(path) for path in ODD]
+        state.put(*there, Seen("/source\0", "id", 1), run_row("r"))
+        await state.commit()
+        state.put(run_row("r", "failed"))
+        keys = [("local", path) for path in (*ODD, b"/none")]
+        wanted = {FileState: keys, Seen: [("/source\0", "id"), ("/source", "none")], RunRow: [("r",)]}
+        await state.prefetch(wanted)
+        state.put(file_row(ODD[0], generation=2))
+        found = [state.file(*key) for key in keys]
+        assert found == [file_row(ODD[0], generation=2), *there[1:], None]
+        assert state.get(Seen, "/source\0", "id") == Seen("/source\0", "id", 1)
+        assert state.get(Seen, "/source", "none") is None
+        assert state.get(RunRow, "r") == run_row("r", "failed")
+        await state.commit()
+        assert state.file(*keys[0]) == file_row(ODD[0], generation=2)
+        assert state.get(RunRow, "r") == run_row("r", "failed")
+
+    @pytest.mark.anyio
     async def test_the_publisher_of_a_path_is_found(self, state: State) -> None:
         row = OutputRow(
             path=ODD[3], tenant="local", run="r", subject="/s", workflow="w@1", offset=3, depth=1, inode=5,
