@@ -324,6 +324,62 @@ async def test_lost_events_are_found_by_listing(tmp_path: Path) -> None:
         assert following.losses[0].folder == RAW.encode()
 
 
+async def test_an_order_to_reconcile_finds_the_difference_and_only_that(tmp_path: Path) -> None:
+    async with scene(tmp_path) as here, here.follow() as following:
+        here.tree.make_folder(f"{RAW}/deep")
+        await following.ready()
+        for name in ("kept", "gone", "changed"):
+            here.tree.upload(f"{RAW}/deep/{name}", b"1")
+        await following.until(lambda: len(following.rows()) == 3)
+        await following.stop()
+        (channel,) = here.frontend.channels.values()
+        channel.watches.clear()
+        here.tree.remove(f"{RAW}/deep/gone")
+        here.tree.upload(f"{RAW}/deep/changed", b"22")
+        here.tree.upload(f"{RAW}/deep/new", b"1")
+        here.tree.upload(f"{RAW}/elsewhere", b"1")
+        source = following.source
+        assert isinstance(source, DCacheSseSource)
+        told = [event async for batch in source.reconcile(f"{RAW}/deep".encode()) for event in batch]
+        assert sorted((each.type[14:], file_record(each).path.rpartition("/")[2]) for each in told) == [
+            ("created", "changed"), ("created", "new"), ("deleted", "gone"),
+        ]  # fmt: skip
+        assert [event async for batch in source.reconcile(b"/no/where") for event in batch] == []
+
+
+async def test_what_was_deleted_while_nobody_listened_is_told(tmp_path: Path) -> None:
+    ledger = MemoryLedger()
+    async with scene(tmp_path) as here:
+        async with here.follow(ledger) as following:
+            await following.ready()
+            here.tree.upload(f"{RAW}/a", b"1")
+            here.tree.upload(f"{RAW}/b", b"1")
+            await here.settled(following)
+        (channel,) = here.frontend.channels.values()
+        here.frontend.expire(channel)
+        gone = here.tree.remove(f"{RAW}/a")
+        async with here.follow(ledger) as again:
+            await again.ready()
+            assert again.kinds() == [("deleted", "a")]
+            assert again.told[0].id == version_gone_id("d", f"{RAW}/a".encode(), gone.pnfsid)
+
+
+async def test_a_folder_that_is_away_is_no_deletion_of_its_files(tmp_path: Path) -> None:
+    ledger = MemoryLedger()
+    async with scene(tmp_path) as here:
+        async with here.follow(ledger) as following:
+            await following.ready()
+            here.tree.upload(f"{RAW}/a", b"1")
+            await here.settled(following)
+        (channel,) = here.frontend.channels.values()
+        here.frontend.expire(channel)
+        here.tree.move(RAW, f"{ROOT}/away")
+        async with here.follow(ledger) as again:
+            await again.until(lambda: bool(again.failures))
+            assert "cannot be watched" in str(again.failures[0])
+            assert again.kinds() == []
+
+
 async def test_an_overflow_lists_the_folder_it_is_about(tmp_path: Path) -> None:
     async with scene(tmp_path) as here, here.follow() as following:
         deep = here.tree.make_folder(f"{RAW}/deep")

@@ -121,10 +121,11 @@ class Life:
             found = self._notices.found(missing, only_new=True)
         else:
             await self._open()
-            first = LISTED not in positions
-            if not first:
+            if LISTED in positions:
                 self._lost("/", "the event channel had ended: what happened meanwhile was not told")
-            found = self._notices.found(self._folders, first=first)
+                found = self._notices.compare(self._folders)
+            else:
+                found = self._notices.found(self._folders, first=True)
         async for batch in found:
             yield batch
         self._check_folders()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence, Set
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -160,6 +160,39 @@ class Looks:
                 events = []
         if events:
             yield events
+
+    async def missing(self, folder: str, there: Set[int]) -> AsyncIterator[list[Event]]:
+        """Yield the ends of files that are known below a folder, and were not found there.
+
+        Args:
+            folder: Its namespace path.
+            there: Hashes of the paths that a listing found; what is not among them is looked at once more.
+        """
+        if (await self._look(folder)).described is None:
+            return  # A folder that is away is no deletion of its files.
+        rows: list[FileState] = []
+        async for row in self._known.below(folder):
+            if hash(row.path) not in there:
+                rows.append(row)
+            if len(rows) >= BATCH:
+                if events := await self._ends(rows):
+                    yield events
+                rows = []
+        if rows and (events := await self._ends(rows)):
+            yield events
+
+    async def _ends(self, rows: Sequence[FileState]) -> list[Event]:
+        paths = [row.path.decode("utf-8", "replace") for row in rows]
+        looks = await asyncio.gather(*map(self._look, paths))
+        events = []
+        for row, path, look in zip(rows, paths, looks, strict=True):
+            found = look.described
+            if look.hidden or (found is not None and found.attributes.pnfsId == row.version):
+                continue
+            event = self._tell.gone(path, row)
+            self._known.told(event)
+            events.append(event)
+        return events
 
     async def empty(self, folder: str) -> None:
         """Take note that the files known below a renamed folder are not there any more; nobody is told."""

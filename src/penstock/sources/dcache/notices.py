@@ -15,6 +15,7 @@ from penstock.core.errors import Invalid, Unavailable
 from penstock.core.event import Event, notice_id
 from penstock.core.ports import SourceContext
 from penstock.core.rows import DeadLetter, DeadLetterKind
+from penstock.sources.dcache.compare import compare
 from penstock.sources.dcache.frontend import Frontend
 from penstock.sources.dcache.inbox import Inbox, Item, LookAgain, Overdue
 from penstock.sources.dcache.looks import ARRIVED, CLOSED, DELETED, LEFT, READ, Looks, Seen
@@ -85,6 +86,11 @@ class Notices:
         async for files in self.walker.walk(folders, self.channel, only_new=only_new):
             if events := self.looks.found(files, first=first):
                 yield events
+
+    async def compare(self, folders: Sequence[str]) -> AsyncIterator[list[Event]]:
+        """Watch and list folders, and yield what the ledger does not know: contents first, then ends."""
+        async for batch in compare(self.walker, self.looks, folders, self.channel):
+            yield batch
 
     def done(self, last: int) -> int:
         """Return the number of the last event that nobody needs again, given that of before."""
@@ -227,9 +233,9 @@ class Notices:
             self._ended(self.frontend.ours(said.subscription), ())
 
     async def _rescan(self, folder: str, reason: str) -> AsyncIterator[list[Event]]:
-        """Have a folder compared with the ledger; what is new in it, folders too, is found at once."""
+        """Compare a folder with the ledger, and say why."""
         self.lost(folder, reason)
-        async for batch in self.found(self.folders if folder == "/" else [folder]):
+        async for batch in self.compare(self.folders if folder == "/" else [folder]):
             yield batch
 
     # -- parts ---------------------------------------------------------------------------------------

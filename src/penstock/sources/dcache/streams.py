@@ -19,6 +19,7 @@ from msgspec import Struct
 from penstock.core.errors import Unavailable
 from penstock.core.event import Event
 from penstock.core.ports import SourceContext
+from penstock.sources.dcache.compare import compare
 from penstock.sources.dcache.frontend import Frontend
 from penstock.sources.dcache.knowledge import Knowledge
 from penstock.sources.dcache.life import Life, Memory
@@ -105,17 +106,38 @@ class DCacheSseSource:
             Unavailable: The frontend is away.
         """
         async with Frontend(self._settings) as frontend:
-            root = await frontend.root()
-            ignored = self._ignored(root)
-            walker = Walker(self._settings, frontend, Watches(), root, ignored, self._context)
-            looks = Looks(
-                self._settings, frontend, walker.shown, self._memory.known, Teller(self._settings.storage),
-                lambda _paths: None,
-            )  # fmt: skip
-            folders = self._below(root, folder)
+            walker, looks, folders = await self._lister(frontend, folder)
             async for files in walker.walk(folders, None):
                 if events := looks.listed(files):
                     yield events
+
+    async def reconcile(self, folder: bytes | None = None) -> AsyncIterator[Sequence[Event]]:
+        """Yield the difference between the namespace and the ledger: what was never told.
+
+        Args:
+            folder: Only what is below this folder of the namespace; default: all that is watched.
+
+        Raises:
+            Unavailable: The frontend is away.
+        """
+        async with Frontend(self._settings) as frontend:
+            walker, looks, folders = await self._lister(frontend, folder)
+            async for batch in compare(walker, looks, folders, None):
+                yield batch
+
+    async def _lister(self, frontend: Frontend, folder: bytes | None) -> tuple[Walker, Looks, list[str]]:
+        root = await frontend.root()
+        ignored = self._ignored(root)
+        walker = Walker(self._settings, frontend, Watches(), root, ignored, self._context)
+        looks = Looks(
+            self._settings,
+            frontend,
+            walker.shown,
+            self._memory.known,
+            Teller(self._settings.storage),
+            lambda _paths: None,
+        )
+        return walker, looks, self._below(root, folder)
 
     async def close(self) -> None:
         """End ``events``, which lets go of the channel; it is kept by the frontend for a while."""

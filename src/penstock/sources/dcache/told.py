@@ -75,10 +75,15 @@ class Teller:
         return self._event(identity, FILE_CREATED, path, record, time.time())
 
     def gone(
-        self, path: str, row: FileState, origin: Raw, native: bytes, moved_to: str | None = None
+        self,
+        path: str,
+        row: FileState,
+        origin: Raw | None = None,
+        native: bytes = b"missing",
+        moved_to: str | None = None,
     ) -> Event:
-        """Tell that the content at a path, of which ``row`` is known, was deleted or moved away."""
-        said: dict[str, Any] = {"inotify": origin}
+        """Tell that the content that ``row`` knows at a path was deleted, moved away, or is missing."""
+        said: dict[str, Any] = {"notice": "missing"} if origin is None else {"inotify": origin}
         if moved_to is not None:
             said["moved_to"] = subject_of(moved_to.encode())
         identity = end_id(row) if row.version else notice_id(self._storage, "gone", path.encode(), native)
