@@ -26,7 +26,7 @@ import pytest
 
 from penstock.core.errors import Unavailable
 from penstock.core.ports import State
-from penstock.core.rows import CursorRow, FileState, Intent, OutputRow, RunRow, Seen
+from penstock.core.rows import CursorRow, FileState, Intent, OutputRow, Row, RunRow, Seen
 
 ODD = [b"/a", b"/a\n", b"/a\xff", b"/a\xff\0b", b"/a'; --", "/ä\u2028".encode(), b"/" + b"n" * 4000]
 
@@ -156,7 +156,11 @@ class StateSuite:
         await state.commit()
         state.put(run_row("r", "failed"))
         keys = [("local", path) for path in (*ODD, b"/none")]
-        wanted = {FileState: keys, Seen: [("/source\0", "id"), ("/source", "none")], RunRow: [("r",)]}
+        wanted: dict[type[Row], list[tuple[Any, ...]]] = {
+            FileState: [*keys],
+            Seen: [("/source\0", "id"), ("/source", "none")],
+            RunRow: [("r",)],
+        }
         await state.prefetch(wanted)
         state.put(file_row(ODD[0], generation=2))
         found = [state.file(*key) for key in keys]
