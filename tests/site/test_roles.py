@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -12,9 +13,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from tests.servers.kafka import Kafka
 from tests.servers.postgres import Postgres
+from tests.servers.server import free_port
 from tests.site.installation import SiteInstallation
 
 from penstock.state.postgres.door import PostgresDoor
@@ -131,7 +134,9 @@ def penstock(site: SiteInstallation, *words: str) -> list[Any]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-async def test_people_see_and_steer_a_site_as_they_do_a_laptop(site: SiteInstallation, tmp_path: Path) -> None:
+async def test_people_see_and_steer_a_site_as_they_do_a_laptop(
+    site: SiteInstallation, tmp_path: Path
+) -> None:
     site.start("all", "api", "runs", "sources", api=True)
     function = tmp_path / "counted.py"
     function.write_text(COUNTED)
@@ -157,3 +162,23 @@ async def test_people_see_and_steer_a_site_as_they_do_a_laptop(site: SiteInstall
     assert (await run_phases(site)) == {"succeeded": 6}
     penstock(site, "triggers", "resume", "counted")
     await until(lambda: _all_succeeded(site, 9), site)
+
+
+async def test_each_process_tells_how_it_is(site: SiteInstallation, tmp_path: Path) -> None:
+    port = free_port()
+    with site.places.config.open("a") as config:
+        config.write(f"\n[health]\nport = {port}\n")
+    site.start("runs", "api", "runs")
+    function = tmp_path / "counted.py"
+    function.write_text(COUNTED)
+    await site.deploy(function)
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
+        async with http.get("/healthz") as answer:
+            assert (answer.status, (await answer.json())["roles"]) == (200, ["runs", "api"])
+        async with http.get("/readyz") as answer:
+            assert answer.status == 200, await answer.text()
+        async with http.get("/metrics") as answer:
+            text = await answer.text()
+    lags = dict(re.findall(r'penstock_partition_lag_records\{partition="(\d)"\} (\S+)', text))
+    assert lags == {str(number): "0.0" for number in range(4)}
+    assert 'penstock_trigger_waiting{trigger="local/counted"} 0.0' in text

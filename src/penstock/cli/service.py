@@ -11,6 +11,7 @@ import webbrowser
 from pathlib import Path
 from typing import Any
 
+import click
 import rich_click
 from rich.text import Text
 
@@ -20,7 +21,8 @@ from penstock.cli.lock import is_held
 from penstock.cli.screen import card, lines, note, say, state
 from penstock.cli.session import Session, as_json, session
 from penstock.core.errors import Conflict, ConnectionLost, Invalid, PenstockError, Unavailable
-from penstock.server import serve_log
+from penstock.server import messages, serve_log
+from penstock.server.roles import ROLES
 
 START_S = 60.0
 STOP_S = 60.0
@@ -35,8 +37,15 @@ LOG_NAME = "serve.log"
 @rich_click.option(
     "--port", type=int, metavar="PORT", help="Loopback port of page and API; 0 takes a free one."
 )
+@rich_click.option(
+    "--role",
+    "roles",
+    multiple=True,
+    type=click.Choice(ROLES),
+    help="What this process of a site does; may be given again. Default: everything.",
+)
 @session
-def serve(the: Session, detach: bool, no_api: bool, port: int | None) -> int:
+def serve(the: Session, detach: bool, no_api: bool, port: int | None, roles: tuple[str, ...]) -> int:
     """Watch the storage folders and run functions, until stopped.
 
     Ctrl-C (or `penstock stop`) ends it. Whatever is under way is taken up again at the next start.
@@ -46,21 +55,25 @@ def serve(the: Session, detach: bool, no_api: bool, port: int | None) -> int:
     settings = the.settings
     if not settings.storages:
         note(f"no storage folder is set in {the.places.config}; `{the.command('init')}` sets one")
-    if the.client.is_running():
+    is_helper = settings.postgres is not None and roles and "api" not in roles
+    if not is_helper and the.client.is_running():
         raise Conflict(f"Penstock is running here already; `{the.command('status')}` shows it")
     socket = places.socket(the.places.runtime / "engine.sock")
     if socket.state == FAILS:
         raise Invalid(f"{socket.message}; {socket.remedy}")
     if detach:
-        return _detached(the)
-    return _foreground(the, api=not no_api)
+        if is_helper:
+            raise Invalid("--detach needs the role api; leave other processes to systemd (`penstock unit`)")
+        return _detached(the, roles)
+    return _foreground(the, api=not no_api and not is_helper, roles=roles)
 
 
-def _foreground(the: Session, *, api: bool) -> int:
+def _foreground(the: Session, *, api: bool, roles: tuple[str, ...]) -> int:
     # The engine's parts take half a second to import; ``--detach`` does without.
     from penstock.server.serve import serve as run_server
 
     serve_log.start()
+    messages.take_form(the.settings.messages)
     for storage in the.settings.storages:
         note(f"storage {storage.name}: {storage.folder}")
     ended = threading.Event()
@@ -71,7 +84,7 @@ def _foreground(the: Session, *, api: bool) -> int:
             threading.Thread(target=_announce, args=(the, ended), daemon=True).start()
 
     try:
-        run_server(the.settings, the.places, api=api, started=started)
+        run_server(the.settings, the.places, api=api, started=started, roles=roles)
     finally:
         ended.set()
     note("Penstock has stopped; what was under way goes on at the next start")
@@ -92,7 +105,7 @@ def _announce(the: Session, ended: threading.Event) -> None:
         return
 
 
-def _detached(the: Session) -> int:
+def _detached(the: Session, roles: tuple[str, ...]) -> int:
     log = the.places.state / LOG_NAME
     log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     serve_log.rotate(log)
@@ -106,7 +119,7 @@ def _detached(the: Session) -> int:
     begin = log.stat().st_size if log.exists() else 0
     with log.open("ab") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "penstock", "serve"],
+            [sys.executable, "-m", "penstock", "serve", *(f"--role={role}" for role in roles)],
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,

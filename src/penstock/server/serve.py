@@ -16,9 +16,11 @@ from msgspec.structs import asdict
 
 from penstock.core.errors import Invalid, PenstockError
 from penstock.functions import cgroup
+from penstock.server import messages, serve_log
 from penstock.server.channel import Channel
 from penstock.server.commands import embedded_commands
 from penstock.server.embedded import build
+from penstock.server.roles import ROLES
 from penstock.server.settings import Places, Settings
 
 logger = logging.getLogger("penstock")
@@ -57,7 +59,7 @@ def serve(
                 raise Invalid("roles are for a site: set [kafka] and [postgres], or leave --role out")
             runner.run(_serve(settings, places, api, tell, group))
         else:
-            from penstock.server.site.process import ROLES, serve_site  # needs extras
+            from penstock.server.site.process import serve_site  # needs extras
 
             runner.run(serve_site(settings, places, roles or ROLES, tell, group, _keep_api if api else None))
 
@@ -121,7 +123,8 @@ def places_text(places: Places) -> str:
 
 def main(settings: Settings, places: Places, *, api: bool = True, roles: Collection[str] = ()) -> int:
     """Serve, and return an exit code; errors are told on standard error."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    serve_log.start()
+    messages.take_form(settings.messages)
     try:
         serve(settings, places, api=api, roles=roles)
     except PenstockError as error:

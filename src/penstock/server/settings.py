@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -100,6 +100,18 @@ class ReceiveOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     key: str = ""
 
 
+class HealthOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where each process of a site tells how it is.
+
+    Attributes:
+        host: Address to listen on.
+        port: First port that is tried; processes on one host take the following ones. 0 keeps it shut.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+
+
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that can be set.
 
@@ -107,6 +119,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         storages: Folders to watch.
         sources: Outside systems that tell of files and other events; see ``server.kinds``.
         port: Loopback port of page and API; 0 takes a free one.
+        messages: What processes write to standard error: lines for people, or JSON.
         capacity: Most runs under way at once; later ones wait.
         checkpoint_s: Longest time that state lags behind the log when nobody waits for it, in seconds.
         history_s: Ended runs and their logs are removed after so many seconds.
@@ -114,6 +127,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         batch: Local batch queue.
         log: Retention of events.
         receive: Door for systems that call us.
+        health: Where a site's processes tell how they are.
         kafka: The log of a site (``log.kafka_settings``); None for the embedded one.
         postgres: The state of a site (``state.postgres.settings``); None for the embedded one.
     """
@@ -121,6 +135,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     storages: tuple[StorageSettings, ...] = ()
     sources: tuple[SourceEntry, ...] = ()
     port: int = 8720
+    messages: Literal["text", "json"] = "text"
     capacity: int = 512
     checkpoint_s: float = 0.1
     history_s: float = 30 * 86400.0
@@ -128,6 +143,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     batch: BatchOptions = BatchOptions()
     log: LogSettings = LogSettings()
     receive: ReceiveOptions = ReceiveOptions()
+    health: HealthOptions = HealthOptions()
     kafka: Any = None
     postgres: Any = None
 

@@ -20,7 +20,7 @@ import uvicorn
 import uvloop
 from starlette.routing import BaseRoute
 
-from penstock.server import serve_log
+from penstock.server import messages, serve_log
 from penstock.server.api.access import Keys
 from penstock.server.api.app import build_app
 from penstock.server.api.desk import Desk
@@ -101,8 +101,10 @@ def main() -> int:
     places = msgspec.json.decode(os.environ[PLACES], type=Places, dec_hook=_path)
     _end_with_parent()
     _raise_open_files()
+    settings = load(places.config)
+    messages.take_form(settings.messages)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(load(places.config), places, page_routes))
+        runner.run(serve(settings, places, page_routes))
     return 0
 
 

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import uvicorn
+
 from penstock.core.errors import Invalid
 from penstock.log.kafka import KafkaLog
 from penstock.server.channel import Channel
@@ -21,10 +23,13 @@ from penstock.server.commands.table import Commands, Handler, receivers
 from penstock.server.commands.wishes import Who
 from penstock.server.kinds import load_kind, open_sources
 from penstock.server.life import Life
+from penstock.server.parts import Parts
+from penstock.server.roles import ROLES, check_roles
 from penstock.server.settings import Places, Settings
 from penstock.server.shared import share
 from penstock.server.site.feeder import Feeder, SourceMemory
 from penstock.server.site.front import SiteFront
+from penstock.server.site.health import HealthServer, build_health, listener
 from penstock.server.site.mirror import Mirror
 from penstock.server.site.owner import Owner
 from penstock.state.postgres.door import PostgresDoor
@@ -32,20 +37,8 @@ from penstock.state.postgres.state import PostgresState
 from penstock.state.reader import StateReader
 
 logger = logging.getLogger("penstock.site")
-ROLES = ("sources", "runs", "api")
 PROCESSES_MAX = 1000
 """Most processes of one installation on one host."""
-
-
-def check_roles(roles: Collection[str]) -> None:
-    """Refuse what is no role.
-
-    Raises:
-        Invalid: One is none.
-    """
-    wrong = sorted(set(roles) - set(ROLES))
-    if wrong or not roles:
-        raise Invalid(f"there is no role {wrong[0] if wrong else ''!r}; roles are {', '.join(ROLES)}")
 
 
 class Site:
@@ -74,6 +67,8 @@ class Site:
 
     async def start(self) -> None:
         """Let every role begin. What is away is waited for."""
+        if self._settings.health.port:
+            self.life.spawn("health", self._tell_health())
         if "api" in self.roles:
             await self._start_front()
         if "runs" in self.roles:
@@ -86,6 +81,22 @@ class Site:
             self._feeder = Feeder(self._shared, log, memory)
             self._feeder.start()
         self.life.started.set()
+
+    def owned(self) -> list[Parts]:
+        """Return the shards that are ours now."""
+        return [shard.parts for shard in self._owner.shards.values()] if self._owner is not None else []
+
+    async def _tell_health(self) -> None:
+        """Say how we are to whom asks, until the end."""
+        config = uvicorn.Config(
+            build_health(self), http="httptools", ws="none", lifespan="off", access_log=False,
+            log_config=None, log_level="warning", server_header=False,
+        )  # fmt: skip
+        server = HealthServer(config)
+        serving = asyncio.ensure_future(server.serve([listener(self._settings.health)]))
+        await self.life.stopping.wait()
+        server.leave()
+        await serving
 
     async def _log(self) -> KafkaLog:
         return await asyncio.to_thread(KafkaLog, self._settings.kafka)
@@ -137,12 +148,12 @@ class Site:
 
     async def _status(self, _who: Who) -> dict[str, Any]:
         """Return what is going on, as far as this process knows."""
-        shards = self._owner.shards if self._owner is not None else {}
-        parts = [shard.parts for shard in shards.values()]
+        parts = self.owned()
+        triggers = parts[0].registry.triggers.values() if parts else ()
         end = self._front_parts[2].end if self._front_parts is not None else 0
         return {
             "roles": self.roles,
-            "partitions": sorted(shards),
+            "partitions": sorted(each.partition for each in parts),
             "log": {"end": end, "durable": end},
             "folded": end,
             "runs": {
@@ -150,7 +161,8 @@ class Site:
                 "waiting": sum(len(each.keeper.backlog) for each in parts),
             },
             "in_flight": sum(len(each.dispatcher.in_flight) for each in parts),
-            "triggers": max((len(each.registry.triggers) for each in parts), default=0),
+            "triggers": len(triggers),
+            "paused": sum(trigger.paused for trigger in triggers),
             "storages": [{"name": s.name, "folder": s.folder} for s in self._settings.storages],
             "troubles": dict(self.life.troubles),
         }
