@@ -59,11 +59,11 @@ def test_each_deployed_form_of_a_trigger_is_remembered_once_and_over_a_restart()
     for offset, each in enumerate((trigger(1), trigger(1), trigger(1, OFF), trigger(2, OFF), trigger(1)), 1):
         deploy(known, each, offset=offset)
     forms = [(1, "a/w@1", ON), (2, "a/w@1", OFF), (3, "a/w@2", OFF)]
-    for each in (known, registry(store)):
-        assert [(n, t.workflow, t.filter) for n, t in each.former["t"].items()] == forms
-        assert list(each.triggers) == ["t"]
-        assert each.filter_with(each.triggers["t"], "a/w@1") == OFF
-        assert each.filter_with(each.triggers["t"], "a/w@9") is None
+    for seen in (known, registry(store)):
+        assert [(n, t.workflow, t.filter) for n, t in seen.former["t"].items()] == forms
+        assert list(seen.triggers) == ["t"]
+        assert seen.filter_with(seen.triggers["t"], "a/w@1") == OFF
+        assert seen.filter_with(seen.triggers["t"], "a/w@9") is None
     assert not any(row.active for (_, _, version), row in store.rows.items() if version)
 
 
