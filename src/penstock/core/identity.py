@@ -17,8 +17,8 @@ notices need no memory: equal path and version, equal id. The ledger's row of th
 Where rule 2 errs, content is told twice. It can hide content only if a path was written twice within that
 time and both notices that would have told them apart were lost; a listing, which knows versions, tells it.
 
-A row of such a storage uses the fields of ``FileState`` so: ``version`` its name, empty while unknown; the
-``size`` is -1 while unknown; ``ctime_ns`` the storage's time of the notice that told of it; ``generation`` how
+A row of such a storage uses the fields of ``FileState`` so: ``version`` its name, empty while unknown;
+``size`` -1 while unknown; ``ctime_ns`` the storage's time of the notice that told of it; ``generation`` how
 many sorts of notices (with and without version) told of it, and from 3 on how often it came; ``event_id``
 the id under which the content was told, empty if it was there before anybody asked.
 """

@@ -15,11 +15,12 @@ from penstock.core.errors import Invalid, NotFound, PenstockError, Unavailable
 from penstock.core.event import Event
 from penstock.core.ports import Loss, SourceContext
 from penstock.core.rows import PositionRow
-from penstock.sources.dcache.frontend import Frontend, Stream
+from penstock.sources.dcache.frontend import Frontend
 from penstock.sources.dcache.inbox import Inbox
 from penstock.sources.dcache.knowledge import Knowledge
 from penstock.sources.dcache.looks import Looks
 from penstock.sources.dcache.notices import Notices
+from penstock.sources.dcache.rest import Stream
 from penstock.sources.dcache.settings import DCacheSseSettings
 from penstock.sources.dcache.told import Teller
 from penstock.sources.dcache.walk import Walker

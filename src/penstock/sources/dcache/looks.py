@@ -17,8 +17,9 @@ from penstock.core.errors import Refused
 from penstock.core.event import Event
 from penstock.core.identity import returned_id
 from penstock.core.rows import FileState
-from penstock.sources.dcache.frontend import Described, Frontend, Odd
+from penstock.sources.dcache.frontend import Described, Frontend
 from penstock.sources.dcache.knowledge import Knowledge
+from penstock.sources.dcache.rest import Odd
 from penstock.sources.dcache.settings import DCacheSseSettings
 from penstock.sources.dcache.sse import Frame, raw_of
 from penstock.sources.dcache.told import Teller

@@ -10,7 +10,8 @@ from penstock.core.errors import Refused
 from penstock.core.event import json_data, notice_id, subject_of
 from penstock.core.ports import SourceContext
 from penstock.core.rows import DeadLetter, DeadLetterKind
-from penstock.sources.dcache.frontend import Described, Frontend, Odd
+from penstock.sources.dcache.frontend import Described, Frontend
+from penstock.sources.dcache.rest import Odd
 from penstock.sources.dcache.settings import DCacheSseSettings
 from penstock.sources.dcache.watches import Watches
 
