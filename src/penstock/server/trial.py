@@ -55,7 +55,13 @@ def trial(
         here = replace(places, data=Path(data))
         try:
             deployment = prepare(
-                file, here, tenant=LOCAL_TENANT, principal="", wheels=wheels, progress=progress
+                file,
+                here,
+                tenant=LOCAL_TENANT,
+                principal="",
+                wheels=wheels,
+                progress=progress,
+                on_line=ignore,  # what the file prints is heard when its functions are called
             )
             chosen = select(deployment.functions, deployment.workflows, name)
             return try_out(
