@@ -481,7 +481,7 @@ async def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 async def test_too_many_folders_are_one_letter_in_words(tmp_path: Path) -> None:
     async with scene(tmp_path) as here:
-        here.frontend.watches_max = 2
+        here.frontend.events.watches_max = 2
         for number in range(4):
             here.tree.make_folder(f"{RAW}/{number}")
         async with here.follow() as following:
