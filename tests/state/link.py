@@ -1,4 +1,4 @@
-"""A link to a server that can be cut, or lose an answer: what networks do, on purpose."""
+"""A link to a server that loses an answer, on purpose. For cuts and stalls see ``penstock.testing.proxy``."""
 
 from __future__ import annotations
 
@@ -55,14 +55,10 @@ class Link:
             end.close()
             self._open.discard(end)
 
-    def cut(self) -> None:
-        """End every connection."""
-        for end in list(self._open):
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-
     def close(self) -> None:
         """End every connection and take no more."""
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self.cut()
+        for end in list(self._open):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)

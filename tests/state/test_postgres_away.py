@@ -18,7 +18,9 @@ from tests.state.link import Link
 
 from penstock.core.errors import ConnectionLost, PenstockError, Unavailable
 from penstock.core.rows import CursorRow, DeadLetter, PositionRow, Seen
+from penstock.state.postgres.settings import PostgresSettings
 from penstock.state.postgres.state import PostgresState
+from penstock.testing.proxy import Proxy
 from penstock.testing.state_suite import file_row
 
 pytestmark = pytest.mark.anyio
@@ -104,22 +106,37 @@ async def test_a_commit_whose_answer_was_lost_is_known_to_have_happened(own: Pos
 
 @pytest.mark.slow
 async def test_a_link_cut_again_and_again_loses_and_doubles_nothing(own: Postgres) -> None:
-    link = Link(own.port)
-    settings = msgspec.structs.replace(own.fresh(), host="127.0.0.1", port=link.port, tls="disable")
-    state = PostgresState(settings, 0)
-    for number in range(40):
-        state.put(Seen("s", f"{number:03}", number), CursorRow("pump", 0, number))
-        if number % 3 == 0:
-            asyncio.get_running_loop().call_later(0.0005 * (number % 7), link.cut)
-        while state.dirty:
-            try:
-                await state.commit()
-            except Unavailable:
-                continue
-    assert [row.offset for row in state.select(Seen)] == list(range(40))
-    assert state.get(CursorRow, "pump", 0) == CursorRow("pump", 0, 39)
-    state.close()
-    link.close()
+    with Proxy(("127.0.0.1", own.port)) as proxy:
+        state = PostgresState(through(proxy, own), 0)
+        for number in range(40):
+            state.put(Seen("s", f"{number:03}", number), CursorRow("pump", 0, number))
+            if number % 3 == 0:
+                asyncio.get_running_loop().call_later(0.0005 * (number % 7), proxy.cut)
+            while state.dirty:
+                with suppress(Unavailable):
+                    await state.commit()
+        assert [row.offset for row in state.select(Seen)] == list(range(40))
+        assert state.get(CursorRow, "pump", 0) == CursorRow("pump", 0, 39)
+        state.close()
+
+
+async def test_a_network_that_stalls_is_given_up_and_taken_up_again(own: Postgres) -> None:
+    with Proxy(("127.0.0.1", own.port)) as proxy:
+        state = PostgresState(through(proxy, own), 0)
+        state.put(CursorRow("pump", 0, 1))
+        proxy.stall()
+        with pytest.raises(ConnectionLost, match=r"no answer within 0\.5 s"):
+            await state.commit()
+        proxy.resume()
+        await state.commit()
+        assert state.select(CursorRow) == [CursorRow("pump", 0, 1)]
+        state.close()
+
+
+def through(proxy: Proxy, server: Postgres) -> PostgresSettings:
+    """Return how a fresh schema is reached through a proxy."""
+    settings = msgspec.structs.replace(server.fresh(), host="127.0.0.1", port=proxy.port, tls="disable")
+    return msgspec.structs.replace(settings, patience_s=0.5)
 
 
 @pytest.mark.slow

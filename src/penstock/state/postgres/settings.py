@@ -13,7 +13,9 @@ from penstock.core.errors import Invalid
 
 Tls = Literal["disable", "prefer", "require", "verify-ca", "verify-full"]
 CONNECT_S = 10
-"""Longest time to make a connection, in seconds."""
+"""Longest time to make a connection, in seconds; less where ``patience_s`` is."""
+CONNECT_S_MIN = 2
+"""libpq takes no less."""
 
 
 class PostgresSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -99,7 +101,7 @@ def parameters(settings: PostgresSettings, environment: Mapping[str, str] | None
         "keepalives_interval": 10,
         "keepalives_count": 3,
         "tcp_user_timeout": int(settings.patience_s * 1000),
-        "connect_timeout": CONNECT_S,
+        "connect_timeout": max(CONNECT_S_MIN, min(int(settings.patience_s), CONNECT_S)),
         "options": f"-c search_path={settings.schema}",
     }
     return {name: value for name, value in given.items() if value != ""}
