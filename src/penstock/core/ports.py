@@ -256,6 +256,10 @@ class Loss(Struct, frozen=True, kw_only=True):
 LossSink = Callable[[Loss], None]
 
 
+async def _at_once() -> None:
+    """Return: there is no disk to wait for."""
+
+
 class SourceContext(Struct, frozen=True, kw_only=True):
     """What an installation gives to each source.
 
@@ -264,12 +268,15 @@ class SourceContext(Struct, frozen=True, kw_only=True):
         ledger: Memory that survives a restart.
         dead_letter: Told of what cannot be read.
         lost: Told where notices were lost, so that the folder is compared with the ledger.
+        kept: Returns once all that was told here is on disk. Awaited before an outside system is told to
+            forget what became a dead letter; positions are kept together with letters, and need no wait.
     """
 
     name: str
     ledger: Ledger
     dead_letter: DeadLetterSink
     lost: LossSink = lambda _loss: None
+    kept: Callable[[], Awaitable[None]] = _at_once
 
 
 class SourceKind(Protocol):
@@ -302,6 +309,9 @@ class Receiver(Protocol):
             Unauthenticated: The secret is missing or wrong.
             Invalid: Nothing in it can be understood. What can be is returned, the rest are dead letters.
         """
+
+    async def settled(self) -> None:
+        """Return once dead letters that ``receive`` told are on disk; awaited before the answer is sent."""
 
 
 class Invocation(Struct, frozen=True, kw_only=True):

@@ -79,4 +79,6 @@ def feeding(parts: Parts, settings: Settings, life: Life) -> tuple[Source, ...]:
 
 
 def _context(parts: Parts, name: str) -> SourceContext:
-    return SourceContext(name=name, ledger=parts.ledger, dead_letter=parts.dead_letter)
+    return SourceContext(
+        name=name, ledger=parts.ledger, dead_letter=parts.dead_letter, kept=parts.checkpoint.durable
+    )

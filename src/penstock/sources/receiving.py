@@ -41,6 +41,8 @@ class Receiving:
         self._records = records
         self._events = events
         self._closed = asyncio.Event()
+        self._letters = 0
+        self._kept = 0
 
     def receive(self, headers: Mapping[str, str], body: bytes) -> Sequence[Event]:
         """Return the events in one request. See ``core.ports.Receiver``.
@@ -62,7 +64,15 @@ class Receiving:
                 self._poison(record, error)
         return found
 
+    async def settled(self) -> None:
+        """Return once what could not be read is kept; the sender forgets it then."""
+        told = self._letters
+        if self._kept < told:
+            await self._context.kept()
+            self._kept = max(self._kept, told)
+
     def _poison(self, record: bytes, error: Invalid) -> None:
+        self._letters += 1
         self._context.dead_letter(unreadable(self.name, record, error, time.time_ns()))
 
     async def events(self) -> AsyncIterator[Sequence[Event]]:

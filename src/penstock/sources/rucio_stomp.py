@@ -37,6 +37,7 @@ class RucioStomp:
         self._context = context
         self._messages = Messages(settings.storage)
         self._ready = asyncio.Event()
+        self._poisoned = False
         self._queue: StompQueue | None = None
 
     @classmethod
@@ -60,12 +61,16 @@ class RucioStomp:
                 events = list(readable(bodies, self._messages.events, self._poison))
                 if events:
                     yield events
+                if self._poisoned:  # The broker forgets it now.
+                    self._poisoned = False
+                    await self._context.kept()
                 await queue.acknowledge(deliveries)
         finally:
             self._queue = None
             await queue.close()
 
     def _poison(self, body: bytes, error: Invalid) -> None:
+        self._poisoned = True
         self._context.dead_letter(unreadable(self.name, body, error, time.time_ns()))
 
     async def ready(self) -> None:

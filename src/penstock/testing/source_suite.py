@@ -51,15 +51,24 @@ class Site:
         ledger: Of the last commit on, plus what was staged since.
         letters: Dead letters.
         losses: Losses.
+        kept: Dead letters that were on disk when the source last waited for that.
     """
 
     def __init__(self, ledger: MemoryLedger | None = None) -> None:
         self.ledger = ledger or MemoryLedger()
         self.letters: list[DeadLetter] = []
         self.losses: list[Loss] = []
+        self.kept = 0
         self.context = SourceContext(
-            name=NAME, ledger=self.ledger, dead_letter=self.letters.append, lost=self.losses.append
+            name=NAME,
+            ledger=self.ledger,
+            dead_letter=self.letters.append,
+            lost=self.losses.append,
+            kept=self._keep,
         )
+
+    async def _keep(self) -> None:
+        self.kept = len(self.letters)
 
     def as_after_a_crash(self) -> Site:
         """Return a site that knows what this one knows now, and nothing that follows."""
@@ -326,6 +335,15 @@ class ReceiverSuite:
         for letter in site.letters:
             check_letter(letter)
         assert source.receive(*self.request(0))
+
+    @pytest.mark.anyio
+    async def test_poison_is_on_disk_before_it_is_acknowledged(self) -> None:
+        site = Site()
+        source = self.open(site.context)
+        with suppress(Invalid):
+            source.receive(*self.poison())
+        await source.settled()
+        assert site.kept == len(site.letters)
 
     @pytest.mark.anyio
     async def test_its_stream_waits_until_it_is_closed(self) -> None:

@@ -78,6 +78,7 @@ class Tides:
                 events = [event for each in taken for event in self._read(each.line)]
                 if events:
                     yield events
+                await self._context.kept()  # Stations forget lines that could not be read, too.
                 await self._acknowledge(taken)
         finally:
             server.close()

@@ -81,7 +81,9 @@ class Commands:
         source = self._receivers.get(wish.source)
         if source is None:
             raise NotFound(f"there is no source {wish.source!r} that takes requests; see [[sources]]")
-        return await self._front.append(source.receive(wish.headers, wish.body))
+        answers = await self._front.append(source.receive(wish.headers, wish.body))
+        await source.settled()
+        return answers
 
 
 def embedded_commands(engine: Engine) -> Commands:

@@ -47,7 +47,9 @@ class SourceMemory:
 
     def context(self, name: str) -> SourceContext:
         """Return what a source of this name is given."""
-        return SourceContext(name=name, ledger=self.ledger, dead_letter=self.dead_letter)
+        return SourceContext(
+            name=name, ledger=self.ledger, dead_letter=self.dead_letter, kept=self.checkpoint.durable
+        )
 
     def dead_letter(self, letter: DeadLetter) -> None:
         """Keep a letter, soon."""
