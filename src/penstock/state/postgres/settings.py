@@ -52,6 +52,15 @@ class PostgresSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     patience_s: float = 20.0
     cache_rows: int = 20_000
 
+    def __post_init__(self) -> None:
+        """Refuse settings that contradict themselves, with every fault.
+
+        Raises:
+            ValueError: They do.
+        """
+        if found := faults(self):
+            raise ValueError("; ".join(found))
+
     @property
     def place(self) -> str:
         """Words for messages; no secret."""
@@ -81,10 +90,8 @@ def parameters(settings: PostgresSettings, environment: Mapping[str, str] | None
     """Return libpq's connection parameters, the password included; never to be shown.
 
     Raises:
-        Invalid: The settings contradict themselves, or a secret is not where they say.
+        Invalid: A secret is not where the settings say.
     """
-    if found := faults(settings):
-        raise Invalid(f"the settings of {settings.place} have faults:", tuple(found))
     network = not settings.host.startswith("/")
     given: dict[str, Any] = {
         "host": settings.host,
