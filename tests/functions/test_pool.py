@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import os
 import select
@@ -287,6 +288,22 @@ async def test_a_worker_killed_from_outside_is_replaced(caller: Caller, folder: 
     assert "signal 9 (SIGKILL)" in (answer.error or "")
     assert (answer.retryable, answer.evicted) == (True, True)
     assert await caller.call(function(folder, "echo"))
+
+
+async def test_a_worker_that_the_kernel_ends_for_its_own_memory_limit_has_failed(
+    settings: PoolSettings, folder: Path, tmp_path: Path
+) -> None:
+    groups = tmp_path / "groups"
+    async for caller in opened(dataclasses.replace(settings, cgroup=str(groups))):
+        path = fifo(tmp_path / "gate")
+        future = caller.start(function(folder, "gate"), n=1, gate=str(path))
+        writer = await in_thread(os.open, path, os.O_WRONLY)
+        (groups / "1" / "memory.events").write_text("max 7\noom 1\noom_kill 1\n")
+        os.kill(workers()[0], signal.SIGKILL)
+        answer = await future
+        os.close(writer)
+        assert "crossed its limit memory" in (answer.error or "")
+        assert (answer.retryable, answer.evicted) == (False, False)
 
 
 async def test_calls_that_a_killed_worker_had_not_begun_are_called_elsewhere(
