@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import msgspec
 import pytest
 from sqlalchemy import Connection, text
 from tests.servers.postgres import Postgres
@@ -16,7 +17,7 @@ from penstock.state import migrations
 from penstock.state.migrations import SCHEMA_VERSION
 from penstock.state.postgres import schema as postgres_schema
 from penstock.state.postgres.session import connect
-from penstock.state.postgres.settings import PostgresSettings, faults, parameters
+from penstock.state.postgres.settings import PostgresSettings, parameters
 from penstock.state.postgres.state import PostgresState
 from penstock.state.tables import TABLES
 
@@ -72,8 +73,12 @@ async def test_what_an_earlier_version_left_is_brought_up_with_all_its_rows(
     load(golden, settings)
     added = ADDED.get(golden.stem.removeprefix("postgres-"), {})
     states = await asyncio.gather(*(PostgresState.open(settings, number) for number in (SHARD, 7, 8)))
+    dumped = golden.read_text(encoding="utf-8")
     for kind in TABLES:
         wanted = sample(kind)
+        if f".{TABLES[kind].name} (" not in dumped:
+            assert states[0].select(kind) == []
+            continue
         (row,) = states[0].select(kind)
         for name in kind.__struct_fields__:
             assert getattr(row, name) == added.get(kind, {}).get(name, getattr(wanted, name)), (kind, name)
@@ -157,7 +162,7 @@ def test_secrets_come_from_where_the_settings_say_and_are_never_shown(tmp_path: 
 
 
 def test_every_fault_of_the_settings_is_told_at_once() -> None:
-    bad = PostgresSettings(schema="Not; good", password_env="A", password_file="b", tls_key="c", patience_s=0)
-    assert len(faults(bad)) == 4
-    with pytest.raises(Invalid, match=r"(?s)give one of them.*belong together.*small word.*above 0"):
-        parameters(bad)
+    bad = {"schema": "Not; good", "password_env": "A", "password_file": "b", "tls_key": "c", "patience_s": 0}
+    words = "give one of them.*belong together.*small word.*above 0"
+    with pytest.raises(msgspec.ValidationError, match=words):
+        msgspec.convert(bad, PostgresSettings)

@@ -68,7 +68,7 @@ def plan(source: Path, settings: PostgresSettings) -> Plan:
 
     Raises:
         Unavailable: One of the two cannot be read now.
-        Invalid: The settings contradict themselves, or a secret is not where they say.
+        Invalid: A secret is not where the settings say.
     """
     with _opened(source) as file:
         against = _against_source(file, source)

@@ -49,7 +49,7 @@ def connect(settings: PostgresSettings, name: str, **options: str) -> Session:
         options: Server settings of the session, such as ``statement_timeout``.
 
     Raises:
-        Invalid: The settings contradict themselves, or a secret is not where they say.
+        Invalid: A secret is not where the settings say.
         Unavailable: The database is away, or does not let us in.
     """
     given = parameters(settings)

@@ -50,7 +50,7 @@ class PostgresState:
             owner: Who we are, in words for people; default: host and process.
 
         Raises:
-            Invalid: The settings contradict themselves.
+            Invalid: A secret is not where the settings say.
             Unavailable: The database is away, or was written by a newer Penstock.
         """
         self.partition = partition

@@ -114,7 +114,7 @@ TABLES: Mapping[type[rows.Row], Table] = MappingProxyType(
 )
 """Record type to table."""
 
-for _kind in (rows.FileState, rows.OutputRow):
+for _kind in (rows.FileState, rows.OutputRow, rows.TreeRow):
     Index(f"{TABLES[_kind].name}_key", *map(text, unique(_kind)), unique=True, _table=TABLES[_kind])
 
 meta = embedded_meta.to_metadata(metadata)
