@@ -45,14 +45,18 @@ def test_a_whole_connection_becomes_the_clients_properties(monkeypatch: pytest.M
         access(
             tls={"ca": "/ca.pem"},
             sasl={"mechanism": "SCRAM-SHA-512", "user": "u", "password": PASSWORD},
-            properties={"socket.keepalive.enable": True},
         )
     )
     assert config["security.protocol"] == "SASL_SSL"
     assert config["ssl.ca.location"] == "/ca.pem"
     assert config["ssl.endpoint.identification.algorithm"] == "https"
     assert (config["sasl.username"], config["sasl.password"]) == ("u", "pass")
-    assert config["socket.keepalive.enable"] is True
+
+
+def test_properties_win_over_what_we_choose() -> None:
+    given: list[dict[str, Any]] = []
+    opened(given.append, access(properties={"fetch.wait.max.ms": 7}), {"fetch.wait.max.ms": 5})
+    assert given[0]["fetch.wait.max.ms"] == 7
 
 
 def test_a_token_lasts_as_long_as_it_says(tmp_path: Path) -> None:

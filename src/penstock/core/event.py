@@ -167,11 +167,13 @@ def checked(event: Event) -> Event:
     Raises:
         Invalid: They are not; every fault is named.
     """
-    faults = [
-        f"attribute {name!r} is empty; CloudEvents wants at least one character"
-        for name in ("id", "source", "type", "subject")
-        if getattr(event, name) == ""
-    ]
+    faults = []
+    if not (event.id and event.source and event.type) or event.subject == "":
+        faults += [
+            f"attribute {name!r} is empty; CloudEvents wants at least one character"
+            for name in ("id", "source", "type", "subject")
+            if getattr(event, name) == ""
+        ]
     if event.time is not None:
         try:
             if datetime.fromisoformat(event.time).tzinfo is None:

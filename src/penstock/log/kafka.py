@@ -37,19 +37,25 @@ class KafkaLog:
     Args:
         settings: Cluster and topic.
         partition: The only one that is appended to, read and followed; None: all of them, placed by key.
+        prepare: Makes or checks the topic.
 
     Raises:
         Invalid: The topic is there and is not what the settings say.
         Unavailable: The cluster cannot be reached, or does not allow it.
     """
 
-    def __init__(self, settings: KafkaLogSettings, partition: int | None = None) -> None:
+    def __init__(
+        self,
+        settings: KafkaLogSettings,
+        partition: int | None = None,
+        prepare: Callable[[KafkaLogSettings], None] = ensure_topic,
+    ) -> None:
         if partition is not None and not 0 <= partition < settings.partitions:
             raise Invalid(f"partition {partition} is none of the {settings.partitions} of {settings.topic!r}")
         self.settings = settings
         self.partition = partition
         self._parts = tuple(range(settings.partitions)) if partition is None else (partition,)
-        ensure_topic(settings)
+        prepare(settings)
         self._reader = Reader(settings)
         try:
             self._ends = {part: self._reader.bounds(part)[1] for part in self._parts}
@@ -131,8 +137,8 @@ class KafkaLog:
             thread.shutdown(wait=False)
 
     def _see(self, records: Sequence[Record]) -> None:
-        for record in records:
-            self._ends[record.partition] = max(self._ends[record.partition], record.offset + 1)
+        for part, behind in {record.partition: record.offset + 1 for record in records}.items():
+            self._ends[part] = max(self._ends[part], behind)
 
     def end(self) -> Cursor:
         """Return the position behind the last record that we appended, followed or found at the start."""

@@ -23,9 +23,10 @@ Message = tuple[bytes | None, bytes | None, list[tuple[str, str | bytes | None]]
 
 STRUCTURED = "application/cloudevents+json"
 CONTENT_TYPE = "content-type"
-_TEXTS = ("id", "source", "type", "subject", "time", "dataschema", "cause")
-_KNOWN = frozenset({*_TEXTS, "specversion", "partitionkey", "depth", "datacontenttype"})
-_VERSION: Header = ("ce_specversion", b"1.0")
+_SPECVERSION = "ce_specversion"
+_ATTRIBUTES = ("id", "source", "type", "subject", "time", "dataschema", "cause", "partitionkey", "depth")
+_KNOWN = frozenset({_SPECVERSION, CONTENT_TYPE, *(f"ce_{name}" for name in _ATTRIBUTES)})
+_VERSION: Header = (_SPECVERSION, b"1.0")
 _raw = msgspec.json.Decoder(Raw)
 
 
@@ -75,21 +76,22 @@ def _is_json(content_type: str | None) -> bool:
     return kind == "application/json" or kind.endswith("+json") or kind == "text/json"
 
 
-def from_message(key: bytes | None, value: bytes | None, headers: Sequence[Header]) -> Event:
+def from_message(
+    key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes | None]]
+) -> Event:
     """Return the event that a message stands for.
 
     Raises:
         Invalid: It is no CloudEvent in binary or structured mode; the message says why.
     """
-    given: dict[str, str] = {}
     try:
-        for name, content in headers:
-            if content is not None:
-                given[name.lower()] = content if isinstance(content, str) else content.decode()
+        given = {name: content.decode() for name, content in headers if content is not None}
+        if _SPECVERSION not in given:
+            given = {name.lower(): text for name, text in given.items()}
         partitionkey = None if key is None else key.decode()
     except UnicodeDecodeError as error:
         raise Invalid(f"not a CloudEvent: its key or a header is no UTF-8 text: {error}") from error
-    kind = given.pop(CONTENT_TYPE, None)
+    kind = given.get(CONTENT_TYPE)
     if kind is not None and kind.lower().startswith("application/cloudevents"):
         return _structured(kind, value, partitionkey)
     return _binary(given, kind, value, partitionkey)
@@ -105,41 +107,45 @@ def _structured(kind: str, value: bytes | None, partitionkey: str | None) -> Eve
 
 
 def _binary(given: dict[str, str], kind: str | None, value: bytes | None, partitionkey: str | None) -> Event:
-    attributes = {name[3:]: text for name, text in given.items() if name.startswith("ce_")}
-    if attributes.get("specversion") != "1.0":
-        found = attributes.get("specversion")
-        raise Invalid(
-            f"not a CloudEvent: the header 'ce_specversion' is {found!r}; expected '1.0'"
-            if found
-            else "not a CloudEvent: it has neither the header 'ce_specversion' nor the content type "
-            + STRUCTURED
-        )
-    missing = [f"ce_{name}" for name in ("id", "source", "type") if name not in attributes]
-    if missing:
-        raise Invalid(f"not a CloudEvent: missing headers {', '.join(missing)}")
-    extensions: dict[str, str | int | bool] = {
-        name: text for name, text in attributes.items() if name not in _KNOWN
-    }
-    if odd := [name for name in extensions if not (name.isascii() and name.isalnum())]:
-        raise Invalid(f"attribute {odd[0]!r}: CloudEvents names are lower-case letters and digits")
+    if given.get(_SPECVERSION) != "1.0":
+        raise _no_binary(given.get(_SPECVERSION))
+    get = given.get
     data, data_base64 = _data(kind, value)
-    return checked(
-        Event(
-            id=attributes["id"],
-            source=attributes["source"],
-            type=attributes["type"],
-            subject=attributes.get("subject"),
-            time=attributes.get("time"),
-            partitionkey=attributes.get("partitionkey", partitionkey),
+    try:
+        event = Event(
+            id=given["ce_id"],
+            source=given["ce_source"],
+            type=given["ce_type"],
+            subject=get("ce_subject"),
+            time=get("ce_time"),
+            partitionkey=get("ce_partitionkey", partitionkey),
             datacontenttype=kind,
-            dataschema=attributes.get("dataschema"),
+            dataschema=get("ce_dataschema"),
             data=data,
             data_base64=data_base64,
-            cause=attributes.get("cause"),
-            depth=_depth(attributes.get("depth")),
-            extensions=extensions,
+            cause=get("ce_cause"),
+            depth=_depth(get("ce_depth")),
+            extensions={} if given.keys() <= _KNOWN else _extensions(given),
         )
+    except KeyError:
+        missing = [name for name in ("ce_id", "ce_source", "ce_type") if name not in given]
+        raise Invalid(f"not a CloudEvent: missing headers {', '.join(missing)}") from None
+    return checked(event)
+
+
+def _no_binary(found: str | None) -> Invalid:
+    if found is not None:
+        return Invalid(f"not a CloudEvent: the header 'ce_specversion' is {found!r}; expected '1.0'")
+    return Invalid(
+        f"not a CloudEvent: it has neither the header 'ce_specversion' nor the content type {STRUCTURED}"
     )
+
+
+def _extensions(given: dict[str, str]) -> dict[str, str | int | bool]:
+    more = {name[3:]: text for name, text in given.items() if name.startswith("ce_") and name not in _KNOWN}
+    if odd := [name for name in more if not (name.isascii() and name.isalnum() and name == name.lower())]:
+        raise Invalid(f"attribute {odd[0]!r}: CloudEvents names are lower-case letters and digits")
+    return {**more}
 
 
 def _data(kind: str | None, value: bytes | None) -> tuple[Raw | UnsetType, str | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -134,31 +134,22 @@ class Reader:
             return ()
         rest = self._consumer.consume(most - 1, 0) if most > 1 else []
         records = []
+        behind, last_ns = self._next, self._last_ns
         for message in (first, *rest):
-            record = self._record(message)
-            if record is not None:
-                records.append(record)
+            partition, offset = message.partition() or 0, message.offset() or 0
+            if (error := message.error()) is not None:
+                self._failed(error, partition)
+            elif offset >= behind.get(partition, 0):  # else the follower begins behind the end
+                behind[partition] = offset + 1
+                now = max(message.timestamp()[1] * 1_000_000, last_ns.get(partition, 0))
+                last_ns[partition] = now
+                records.append(Record(partition, offset, now, self._event(message, partition, offset)))
         return records
-
-    def _record(self, message: Message) -> Record | None:
-        error = message.error()
-        partition = message.partition() or 0
-        if error is not None:
-            self._failed(error, partition)
-            return None
-        offset = message.offset() or 0
-        if offset < self._next.get(partition, 0):
-            return None  # a follower that begins behind the end
-        self._next[partition] = offset + 1
-        now = max(message.timestamp()[1] * 1_000_000, self._last_ns.get(partition, 0))
-        self._last_ns[partition] = now
-        return Record(partition, offset, now, self._event(message, partition, offset))
 
     def _event(self, message: Message, partition: int, offset: int) -> Event:
         key, value, headers = message.key(), message.value(), message.headers()
-        assert not isinstance(headers, dict)  # that is for what is produced
         try:
-            return from_message(key, value, headers or ())
+            return from_message(key, value, cast("list[tuple[str, bytes | None]]", headers or []))
         except Invalid as error:
             place = f"{self._topic}/{partition}/{offset}"
             shown = (value or b"")[:SHOWN_BYTES_MAX].decode("utf-8", "replace")

@@ -116,7 +116,6 @@ def client_config(access: KafkaAccess) -> dict[str, Any]:
         "log_level": 2,  # what matters is said in our words; ``properties`` may ask for the client's
         **_tls(access.tls),
         **_sasl(access.sasl),
-        **access.properties,
     }
     encrypted, named = access.tls is not None, access.sasl is not None
     config["security.protocol"] = ("SASL_" if named else "") + ("SSL" if encrypted else "PLAINTEXT")
@@ -242,7 +241,7 @@ def opened(kind: Callable[[dict[str, Any]], Any], access: KafkaAccess, config: d
         Unavailable: A secret's file cannot be read now.
     """
     try:
-        return kind({**client_config(access), **config})
+        return kind({**client_config(access), **config, **access.properties})
     except KafkaException as error:
         raise Refused(
             f"Kafka's client refuses the settings for {access.servers}: {error.args[0].str()}"
