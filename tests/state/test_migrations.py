@@ -28,6 +28,7 @@ ADDED: dict[str, dict[type[Row], dict[str, object]]] = {
     },
     "schema-2": {FileState: {"version": "", "offset": 7}, Decision: {"source": ""}},
     "schema-3": {FileState: {"offset": 7}, Decision: {"source": ""}},
+    "schema-4": {},
 }
 """What rows of each older schema know nothing of, and what stands there."""
 

@@ -126,6 +126,53 @@ class PositionRow(Row, frozen=True):
     position: str
 
 
+class TreeRow(Row, frozen=True, kw_only=True):
+    """What is known of a tree's completeness: what was lost in it, and when a comparison last found it whole.
+
+    A tree is a folder of a storage with all below it. It is open, that is to be compared, while ``lost_ns`` is
+    above 0; the numbers are then those of the comparison under way, otherwise of the last one.
+
+    Attributes:
+        lost_ns: When the loss was noticed that is not made good yet; 0 if there is none.
+        reason: Why it is or was compared, in words.
+        proven_ns: Up to when everything is known to have been told: the begin of the last whole comparison.
+        by: What proved it: the source that listed.
+        listed: Files found.
+        created: Contents told of.
+        deleted: Ends told of.
+        trouble: Why the last try did not get to its end, in words; empty if it did.
+    """
+
+    storage: str
+    folder: bytes
+    lost_ns: int = 0
+    reason: str = ""
+    proven_ns: int = 0
+    by: str = ""
+    listed: int = 0
+    created: int = 0
+    deleted: int = 0
+    trouble: str = ""
+
+
+class HeardRow(Row, frozen=True, kw_only=True):
+    """When a source, or a door of its storage, was last heard of, and how long it usually is silent.
+
+    Attributes:
+        source: Its name.
+        door: The door's; empty for the source as a whole.
+        last_ns: Of its last notice, POSIX nanoseconds.
+        gap_ns: The longest silence between notices; longer ones fade as notices come.
+        count: Notices since it was first heard of; after a crash some may be missing.
+    """
+
+    source: str
+    door: str
+    last_ns: int
+    gap_ns: int = 0
+    count: int = 0
+
+
 class Seen(Row, frozen=True):
     """An event id taken in from outside, kept as long as the log is."""
 

@@ -33,6 +33,8 @@ _KEYS: dict[type[rows.Row], tuple[str, int]] = {
     rows.AttemptRow: ("attempts", 4),
     rows.FileState: ("files", 2),
     rows.PositionRow: ("positions", 2),
+    rows.TreeRow: ("trees", 2),
+    rows.HeardRow: ("heard", 2),
     rows.Seen: ("seen", 2),
     rows.Intent: ("intents", 1),
     rows.OutputRow: ("outputs", 1),
