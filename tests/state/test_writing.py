@@ -35,3 +35,16 @@ def test_a_row_that_no_column_takes_does_not_keep_up_the_others(tmp_path: Path) 
         found = connection.execute(TABLES[Seen].select().order_by("event_id")).all()
     engine.dispose()
     assert [tuple(row) for row in found] == [("s", "a", 1), ("s", "b?", (1 << 63) - 1), ("s", "c", 3)]
+
+
+def test_any_number_of_rows_is_written_whole(tmp_path: Path) -> None:
+    engine = writer(tmp_path / "state.db")
+    with engine.connect() as connection, connection.begin():
+        TABLES[Seen].create(connection)
+        for count in (1, 7, 8, 63, 64, 65, 200):
+            write(connection, Seen, [Seen("s", f"{count}-{number}", number) for number in range(count)])
+            found = connection.execute(
+                TABLES[Seen].select().where(TABLES[Seen].c.event_id.startswith(f"{count}-"))
+            )
+            assert sorted(row.offset for row in found) == list(range(count))
+    engine.dispose()

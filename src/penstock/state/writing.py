@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from functools import cache
+from itertools import islice, repeat
 from pathlib import Path
 from typing import Any
 
 from msgspec.structs import astuple
-from sqlalchemy import Connection, Engine, Table, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 
 from penstock.core.errors import Broken, PenstockError, Unavailable
 from penstock.core.rows import CursorRow, Row
 from penstock.state.tables import TABLES
 
+STATEMENT_ROWS = (64, 8, 1)
+"""Rows that one statement takes."""
 INTEGER_MAX = (1 << 63) - 1
 """Largest integer of a column."""
 
@@ -22,23 +26,29 @@ INTEGER_MAX = (1 << 63) - 1
 def write(connection: Connection, kind: type[Row], rows: Collection[Row]) -> None:
     """Insert or replace rows of one kind, in the transaction under way.
 
-    The driver is given the rows one by one: a burst's commit need not hold them twice.
+    A statement takes many rows: after each one this thread has to wait for the interpreter, which a busy
+    event loop gives away every half millisecond only. And no more of them are held twice than it takes.
     """
     driver = connection.connection.cursor()
-    try:
-        driver.executemany(_UPSERTS[kind], map(astuple, rows))  # type: ignore[arg-type]
-    except (OverflowError, UnicodeEncodeError):
-        if kind is CursorRow:  # nobody outside has a say in these
-            raise
-        # What such a row tells of is on the log for good: refused, it would come again for ever.
-        driver.executemany(_UPSERTS[kind], map(_storable, rows))  # type: ignore[arg-type]
-    finally:
-        driver.close()
+    waiting = iter(rows)
+    for count in _portions(len(rows)):
+        portion = list(islice(waiting, count))
+        statement = _upsert(kind, count)
+        try:
+            driver.execute(statement, [value for row in portion for value in astuple(row)])
+        except (OverflowError, UnicodeEncodeError):
+            if kind is CursorRow:  # nobody outside has a say in these
+                raise
+            # What such a row tells of is on the log for good: refused, it would come again for ever.
+            driver.execute(statement, [_nearest(value) for row in portion for value in astuple(row)])
+    driver.close()
 
 
-def _storable(row: Row) -> tuple[Any, ...]:
-    """Return a row's values with those that no column can hold replaced by the nearest that it can."""
-    return tuple([_nearest(value) for value in astuple(row)])
+def _portions(count: int) -> Iterator[int]:
+    """Yield sizes that add up to ``count``; few different ones, for each is a statement to prepare."""
+    for size in STATEMENT_ROWS:
+        yield from repeat(size, count // size)
+        count %= size
 
 
 def _nearest(value: Any) -> Any:
@@ -47,17 +57,18 @@ def _nearest(value: Any) -> Any:
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
-def _upsert(table: Table) -> str:
+@cache
+def _upsert(kind: type[Row], count: int) -> str:
+    """Return the statement that inserts or replaces so many rows."""
+    table = TABLES[kind]
     names = [f'"{column.name}"' for column in table.columns]
     keys = [f'"{column.name}"' for column in table.columns if column.primary_key]
     rest = ", ".join(f"{name}=excluded.{name}" for name in names[len(keys) :])
+    values = ", ".join([f"({', '.join('?' * len(names))})"] * count)
     return (
-        f'INSERT INTO "{table.name}" ({", ".join(names)}) VALUES ({", ".join("?" * len(names))}) '  # noqa: S608
+        f'INSERT INTO "{table.name}" ({", ".join(names)}) VALUES {values} '  # noqa: S608
         f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {rest}"
     )
-
-
-_UPSERTS: Mapping[type[Row], str] = {kind: _upsert(table) for kind, table in TABLES.items()}
 
 
 def writer(path: Path) -> Engine:
