@@ -15,8 +15,6 @@ from typing import Any
 from uuid import uuid4
 
 import msgspec
-from tests.servers.kafka import Kafka
-from tests.servers.postgres import Postgres
 
 from penstock.core.errors import Unavailable
 from penstock.log.kafka_settings import KafkaLogSettings
@@ -25,6 +23,8 @@ from penstock.server.deploy import prepare
 from penstock.server.settings import places
 from penstock.state.postgres.settings import PostgresSettings
 from penstock.testing.installation import WHO
+from tests.servers.kafka import Kafka
+from tests.servers.postgres import Postgres
 
 START_S = 60.0
 

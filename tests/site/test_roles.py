@@ -8,32 +8,20 @@ import re
 import signal
 import subprocess
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+
 from tests.servers.kafka import Kafka
 from tests.servers.postgres import Postgres
 from tests.servers.server import free_port
 from tests.site.installation import SiteInstallation
-
-from penstock.state.postgres.door import PostgresDoor
-from penstock.state.reader import RunQuery, StateReader
+from tests.site.seeing import COUNTED, all_succeeded, exact, results, run_phases, until, write
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(180)]
-COUNTED = """
-from penstock import function
-
-@function(on="*/*.raw", outputs="{parent}/done/{stem}.txt")
-def counted(call):
-    with open(call.input, "rb") as file:
-        text = file.read().decode()
-    call.output("x.txt").write_text(text + " " + call["run"]["id"])
-    return {"size": len(text)}
-"""
 
 
 @pytest.fixture
@@ -41,36 +29,6 @@ def site(tmp_path: Path, kafka: Kafka, postgres: Postgres) -> Iterator[SiteInsta
     found = SiteInstallation(tmp_path / "home", kafka, postgres)
     yield found
     found.close()
-
-
-async def until(holds: Callable[[], Any], site: SiteInstallation, within_s: float = 60) -> Any:
-    for _ in range(int(within_s / 0.1)):
-        found = holds()
-        if asyncio.iscoroutine(found):
-            found = await found
-        if found:
-            return found
-        await asyncio.sleep(0.1)
-    raise AssertionError(f"it did not happen:\n{site.said()}")
-
-
-def write(site: SiteInstallation, names: range) -> None:
-    for number in names:
-        folder = site.files / f"d{number % 7}"
-        folder.mkdir(exist_ok=True)
-        (folder / f"f{number}.raw").write_text(f"content {number}")
-
-
-def results(site: SiteInstallation) -> Counter[str]:
-    return Counter(path.stem for path in site.files.glob("*/done/*.txt"))
-
-
-async def run_phases(site: SiteInstallation) -> Counter[str]:
-    reader = StateReader(PostgresDoor(site.postgres))
-    try:
-        return Counter(row.phase for row in await reader.runs(RunQuery(tenant="local", limit=10_000)))
-    finally:
-        await reader.close()
 
 
 async def test_files_become_results_through_processes_of_three_roles(
@@ -85,13 +43,9 @@ async def test_files_become_results_through_processes_of_three_roles(
     assert report["functions"] == ["local/counted@1"]
     write(site, range(40))
     await until(lambda: len(results(site)) == 40, site)
-    await until(lambda: _all_succeeded(site, 40), site)
+    await until(lambda: all_succeeded(site, 40), site)
     for name in ("sources", "runs", "api"):
         assert site.end(name) == 0, site.said()
-
-
-async def _all_succeeded(site: SiteInstallation, count: int) -> bool:
-    return await run_phases(site) == {"succeeded": count}
 
 
 @pytest.mark.timeout(300)
@@ -120,10 +74,8 @@ async def test_killed_and_stopped_owners_lose_nothing_and_double_nothing(
     site.processes["runs 2"].send_signal(signal.SIGCONT)  # it wakes, and others own what it had
     write(site, range(300, 320))
     await until(lambda: len(results(site)) == 320, site)
-    await until(lambda: _all_succeeded(site, 320), site)
-    contents = {path.stem: path.read_text() for path in site.files.glob("*/done/*.txt")}
-    assert {name: text.split()[1] for name, text in contents.items()} == {f"f{n}": str(n) for n in range(320)}
-    assert len({text.split()[2] for text in contents.values()}) == 320  # each by its own run
+    await until(lambda: all_succeeded(site, 320), site)
+    exact(site, 320)
 
 
 def penstock(site: SiteInstallation, *words: str) -> list[Any]:
@@ -142,7 +94,7 @@ async def test_people_see_and_steer_a_site_as_they_do_a_laptop(
     function.write_text(COUNTED)
     await site.deploy(function)
     write(site, range(5))
-    await until(lambda: _all_succeeded(site, 5), site)
+    await until(lambda: all_succeeded(site, 5), site)
     await until((site.places.runtime / "api.json").exists, site)
     assert {run["phase"] for run in penstock(site, "runs")} == {"succeeded"}
     (status,) = penstock(site, "status")
@@ -154,14 +106,14 @@ async def test_people_see_and_steer_a_site_as_they_do_a_laptop(
     events = await until(lambda: penstock(site, "events", "list", "--type", "penstock.run.succeeded"), site)
     assert len(events) == 5
     again = penstock(site, "runs", "rerun", run, "--whole")
-    await until(lambda: _all_succeeded(site, 6), site)
+    await until(lambda: all_succeeded(site, 6), site)
     assert again
     penstock(site, "triggers", "pause", "counted")
     write(site, range(5, 8))
     await asyncio.sleep(1)
     assert (await run_phases(site)) == {"succeeded": 6}
     penstock(site, "triggers", "resume", "counted")
-    await until(lambda: _all_succeeded(site, 9), site)
+    await until(lambda: all_succeeded(site, 9), site)
 
 
 async def test_each_process_tells_how_it_is(site: SiteInstallation, tmp_path: Path) -> None:

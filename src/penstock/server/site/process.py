@@ -32,6 +32,7 @@ from penstock.server.site.front import SiteFront
 from penstock.server.site.health import HealthServer, build_health, listener
 from penstock.server.site.mirror import Mirror
 from penstock.server.site.owner import Owner
+from penstock.server.site.probe import Probe
 from penstock.state.postgres.door import PostgresDoor
 from penstock.state.postgres.state import PostgresState
 from penstock.state.reader import StateReader
@@ -121,6 +122,7 @@ class Site:
         reader = StateReader(PostgresDoor(postgres))
         front = SiteFront(settings, log, postgres, reader, lambda: channel.committed_to(mirror.end))
         self._front_parts = (log, reader, mirror, memory)
+        self._probe = Probe({"log": log.newest, "state": reader.counts})
         called = open_sources(
             [each for each in settings.sources if hasattr(load_kind(each.kind), "receive")],
             memory.context,
@@ -164,7 +166,7 @@ class Site:
             "triggers": len(triggers),
             "paused": sum(trigger.paused for trigger in triggers),
             "storages": [{"name": s.name, "folder": s.folder} for s in self._settings.storages],
-            "troubles": dict(self.life.troubles),
+            "troubles": self.life.troubles | await self._probe.troubles(),
         }
 
     async def _stop(self, _who: Who) -> dict[str, Any]:
