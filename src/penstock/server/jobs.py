@@ -66,7 +66,6 @@ class Jobs:
             "file_bytes": function.limits.file_bytes,
             "log_bytes": function.limits.log_bytes,
             "network": function.limits.network,
-            "demoted": True,
             "watch": WATCH,
         }
         return Job(
