@@ -23,8 +23,8 @@ from penstock.functions import kernel
 
 TURN_NS = 100_000
 """The shortest turn that the kernel gives."""
-DEMOTED_NICE = 10
-"""A tenth of the weight of others: a call that lasts goes on slowly, but it goes on."""
+DEMOTED_NICE = 5
+"""A third of the weight of others: a call that lasts goes on slowly, but it goes on."""
 _USUAL_TURN = 0
 _AUTOGROUPS = "/proc/sys/kernel/sched_autogroup_enabled"
 
