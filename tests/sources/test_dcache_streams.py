@@ -502,6 +502,29 @@ async def test_a_file_we_may_not_see_is_told_without_version_and_joined_by_billi
         assert (record.version, record.size) == (None, None)
 
 
+async def test_a_namespace_that_fails_at_one_file_stops_nothing(tmp_path: Path) -> None:
+    async with scene(tmp_path) as here, here.follow() as following:
+        here.frontend.troubles.append(Trouble("GET /api/v1/namespace/p11/raw/odd", status=500))
+        await following.ready()
+        here.tree.upload(f"{RAW}/odd", b"1")
+        assert await here.settled(following) == [("created", "odd")]
+        assert not following.failures
+
+
+async def test_folders_that_may_not_be_watched_or_listed_are_letters(tmp_path: Path) -> None:
+    async with scene(tmp_path) as here:
+        for name in ("odd", "fine"):
+            here.tree.make_folder(f"{RAW}/{name}")
+        here.frontend.troubles.append(Trouble(r"GET /api/v1/namespace/p11/raw/odd\?children", status=500))
+        async with here.follow() as following:
+            await following.ready()
+            (letter,) = following.letters
+            assert letter.subject == f"{RAW}/odd"
+            assert "cannot be listed" in letter.reason
+            here.tree.upload(f"{RAW}/fine/a", b"1")
+            await following.until(lambda: ("created", "a") in following.kinds())
+
+
 async def test_a_namespace_that_is_away_holds_back_and_loses_nothing(tmp_path: Path) -> None:
     async with scene(tmp_path) as here, here.follow() as following:
         await following.ready()

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Raw, Struct
 
-from penstock.core.errors import ConnectionLost, NotFound, Refused, Unavailable
+from penstock.core.errors import ConnectionLost, NotFound, Refused
 from penstock.sources.dcache.rest import BUSY_RETRY_S, Forbidden, NoFolder, Odd, Rest, Stream
 from penstock.sources.dcache.settings import FrontendSettings
 
@@ -48,6 +48,10 @@ class _Listing(Struct):
     children: list[Raw] = []
 
 
+class _Placed(Struct):
+    path: str = ""
+
+
 class _User(Struct):
     status: str = ""
     rootDirectory: str = "/"
@@ -55,6 +59,8 @@ class _User(Struct):
 
 _attributes = msgspec.json.Decoder(Attributes).decode
 _listing = msgspec.json.Decoder(_Listing).decode
+_user = msgspec.json.Decoder(_User).decode
+_placed = msgspec.json.Decoder(_Placed).decode
 _WANTED = "locality=true&checksum=true&optional=true"
 
 
@@ -88,10 +94,11 @@ class Frontend:
         if self._root is not None:
             return self._root.rstrip("/")
         _, body, _ = await self._rest.call("GET", f"{API}/user")
-        user = msgspec.json.decode(body, type=_User)
+        user = self._read("/user", _user, body)
         if user.status == "ANONYMOUS":
             raise self._rest.unauthenticated("it takes us for nobody")
-        return user.rootDirectory.rstrip("/")
+        seen_as: str = user.rootDirectory
+        return seen_as.rstrip("/")
 
     async def describe(self, path: str) -> Described | None:
         """Return what is at a path, or None.
@@ -124,9 +131,8 @@ class Frontend:
             _, body, _ = await self._rest.call("GET", f"{API}/id/{quote(pnfsid, safe='')}")
         except (NotFound, Forbidden):
             return None
-        found = msgspec.json.decode(body)
-        path = found.get("path") if isinstance(found, dict) else None
-        return path if isinstance(path, str) and path.startswith("/") else None
+        path: str = self._read(pnfsid, _placed, body).path
+        return path if path.startswith("/") else None
 
     def _described(self, path: str, raw: Raw) -> Described:
         return Described(self._read(path, _attributes, raw), raw)
@@ -135,7 +141,7 @@ class Frontend:
         try:
             return decode(body)
         except msgspec.MsgspecError as error:
-            raise Unavailable(
+            raise Odd(
                 f"{self._rest.base} describes {path!r} in words we cannot read: {error}", BUSY_RETRY_S
             ) from error
 

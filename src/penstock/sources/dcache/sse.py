@@ -48,7 +48,7 @@ class FrameReader:
     """Cuts a stream into frames; bytes come in pieces of any size."""
 
     def __init__(self) -> None:
-        self._rest = bytearray()
+        self._rest = b""
 
     def feed(self, piece: bytes) -> Iterator[Frame]:
         """Yield the frames that are complete with ``piece``.
@@ -56,11 +56,12 @@ class FrameReader:
         Raises:
             Invalid: A frame is too large; the stream cannot be read on.
         """
-        self._rest += piece.replace(b"\r\n", b"\n") if b"\r" in piece else piece
-        *whole, rest = bytes(self._rest).split(b"\n\n")
-        if len(rest) > FRAME_BYTES_MAX:
+        text = self._rest + piece
+        if b"\r" in text:
+            text = text.replace(b"\r\n", b"\n")
+        *whole, self._rest = text.split(b"\n\n")
+        if len(self._rest) > FRAME_BYTES_MAX:
             raise Invalid(f"an event has more than {FRAME_BYTES_MAX} bytes")
-        self._rest = bytearray(rest)
         for block in whole:
             frame = _frame(block)
             if frame is not None:

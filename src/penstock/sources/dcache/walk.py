@@ -108,9 +108,11 @@ class Walker:
     async def _page(self, folder: str, offset: int) -> list[Described]:
         try:
             return await self._frontend.children(self.shown(folder), offset, self._settings.page)
-        except (Refused, Odd) as error:
+        except Refused as error:
             self._fault(folder, f"{error}; give this login the right to list it")
-            return []
+        except Odd as error:
+            self._fault(folder, f"it cannot be listed: {error}")
+        return []
 
     def _sorted(self, folder: str, page: Sequence[Described]) -> tuple[list[Found], list[str]]:
         files, below = [], []

@@ -49,6 +49,8 @@ class Following:
 
     ``async with Following(lambda context: Source(...)) as following`` begins; ``ready`` waits for it.
 
+    Several that share a ``folding`` are the sources of one storage.
+
     Attributes:
         ledger: What is known; may outlive this.
         told: Events that were new, in order.
@@ -63,10 +65,11 @@ class Following:
         make: Callable[[SourceContext], Source],
         ledger: MemoryLedger | None = None,
         *,
+        folding: Folding | None = None,
         name: str = "events",
         lives_max: int = 100,
     ) -> None:
-        self.folding = Folding(ledger)
+        self.folding = folding or Folding(ledger)
         self.ledger = self.folding.ledger
         self.told = self.folding.told
         self.raw: list[Event] = []
