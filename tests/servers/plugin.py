@@ -13,8 +13,10 @@ from typing import TypeVar
 
 import pytest
 
+from penstock.testing.proxy import Proxy
 from tests.servers.activemq import ActiveMq
 from tests.servers.kafka import Kafka
+from tests.servers.kafka_far import FarKafka
 from tests.servers.postgres import Postgres
 from tests.servers.server import Missing, Server
 from tests.servers.xrootd import Xrootd
@@ -76,3 +78,16 @@ def activemq(servers: Servers) -> ActiveMq:
 def xrootd(servers: Servers) -> Xrootd:
     """Return an XRootD server that tells a program; tests use folders of their own."""
     return servers.start(Xrootd)
+
+
+@pytest.fixture(scope="session")
+def far_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FarKafka]:
+    """Return a Kafka broker behind a proxy, which tests may disturb; each leaves both as they were."""
+    with Proxy() as proxy:
+        broker = Kafka(tmp_path_factory.mktemp("far"), proxy.port)
+        try:
+            started(broker)
+            proxy.target = ("127.0.0.1", broker.far_port)
+            yield FarKafka(broker, proxy)
+        finally:
+            broker.kill()
