@@ -24,7 +24,7 @@ from penstock.testing.state_suite import run_row
 pytestmark = pytest.mark.anyio
 
 STOPPED_IN_COMMIT = """
-import asyncio, os, signal, sys
+import asyncio, sys
 import msgspec
 from penstock.core.errors import PenstockError
 from penstock.core.rows import CursorRow
@@ -33,7 +33,8 @@ from penstock.state.postgres.settings import PostgresSettings
 from penstock.state.postgres.state import PostgresState
 
 def stopped(*given, original=writing._columns):
-    os.kill(os.getpid(), signal.SIGSTOP)  # behind the fence, before the rows
+    print("behind the fence", flush=True)  # and before the rows
+    sys.stdin.readline()
     return original(*given)
 
 async def main():
@@ -94,15 +95,18 @@ async def test_a_process_stopped_in_a_commit_and_woken_after_another_took_over_h
     script = tmp_path / "zombie.py"
     script.write_text(STOPPED_IN_COMMIT)
     command = [sys.executable, str(script), msgspec.json.encode(settings).decode()]
-    zombie = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    zombie = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert zombie.stdout is not None
     try:
+        assert await asyncio.to_thread(zombie.stdout.readline) == "behind the fence\n"
+        zombie.send_signal(signal.SIGSTOP)
         await asyncio.to_thread(os.waitid, os.P_PID, zombie.pid, os.WSTOPPED)
         second = await PostgresState.open(settings, 0, "second")
         assert second.get(CursorRow, "pump", 0) == CursorRow("pump", 0, 1)
         second.put(CursorRow("pump", 0, 7))
         await second.commit()
         zombie.send_signal(signal.SIGCONT)
-        said, _ = await asyncio.to_thread(zombie.communicate, timeout=30)
+        said, _ = await asyncio.to_thread(zombie.communicate, "\n", timeout=30)
     finally:
         zombie.kill()
         zombie.wait()

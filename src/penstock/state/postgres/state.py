@@ -12,10 +12,12 @@ import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
 from penstock.core.errors import Refused
+from penstock.core.ports import Stamp
 from penstock.core.rows import FileState, OutputRow, Row
 from penstock.state.history import Orphan
 from penstock.state.postgres.history import Removal
@@ -178,6 +180,19 @@ class PostgresState:
             if is_last:
                 return
             start = page[-1].path + b"\0"
+
+    async def stamps(
+        self, storage: str, folder: bytes, fields: Sequence[str]
+    ) -> AsyncIterator[Sequence[Stamp]]:
+        """Yield paths and fields of the same; see ``core.ports.State``."""
+        of_row = attrgetter("path", *fields)
+        page: list[Stamp] = []
+        async for row in self.files(storage, folder):
+            page.append(of_row(row))
+            if len(page) >= FILES_PAGE:
+                yield page
+                page = []
+        yield page
 
     async def _files_page(self, storage: str, start: bytes, end: bytes) -> tuple[list[FileState], bool]:
         with self._memory.watching() as written:

@@ -53,8 +53,12 @@ class Writing:
         self._removal = Removal(
             self._connected, shard, lambda: self._through_the_fence(self._connected(), {})
         )
-        with translating(settings):
-            ownership = take_over(self._connected(), shard, owner)
+        try:
+            with translating(settings):
+                ownership = take_over(self._connected(), shard, owner)
+        except BaseException:
+            self.close()
+            raise
         self.epoch, self.commits = ownership.epoch, ownership.commits
 
     def close(self) -> None:
