@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from random import random
 from time import time_ns
-from typing import Protocol
 
 import msgspec
 from msgspec import Raw
@@ -17,10 +16,9 @@ from msgspec import Raw
 from penstock.core import lifecycle
 from penstock.core.errors import Failed, PenstockError, Superseded, Unavailable
 from penstock.core.event import Event
-from penstock.core.function import Function
-from penstock.core.job import ENDED, Job, JobNotice, JobState
-from penstock.core.lifecycle import CancelRequest, JobMove, StepDue, StepEnd
-from penstock.core.ports import Answer, BatchSystem, Invocation, Publication, Runtime
+from penstock.core.job import ENDED, JobNotice
+from penstock.core.lifecycle import CancelRequest, StepDue, StepEnd
+from penstock.core.ports import Answer, BatchSystem, Invocation, Runtime
 from penstock.core.retry import AFTER_EVICTION, delay_s
 from penstock.core.rows import Intent, TimerRow
 from penstock.core.run import Call, Phase, Run, Stop, Wait
@@ -36,6 +34,8 @@ from penstock.workflows.ends import (
     step_end,
     with_error,
 )
+from penstock.workflows.offload import JobMaker, Offload
+from penstock.workflows.publication import Publisher, publication_of
 from penstock.workflows.registry import Registry
 from penstock.workflows.rows import try_key
 from penstock.workflows.timers import Timers
@@ -43,43 +43,6 @@ from penstock.workflows.timers import Timers
 _encode = msgspec.json.Encoder().encode
 CLOSE_S = 10.0
 """How long a stop waits for publications that have begun."""
-_JOB_EVENTS = {JobState.RUNNING: lifecycle.JOB_STARTED, JobState.EVICTED: lifecycle.JOB_EVICTED}
-
-
-class Publisher(Protocol):
-    """Makes outputs visible; see ``storage.publish``."""
-
-    async def publish(
-        self, publication: Publication, wanted: Callable[[], bool] = lambda: True
-    ) -> tuple[str, ...]:
-        """Return the published paths; while the storage is full or away, wait.
-
-        Raises:
-            Superseded: The input changed meanwhile, or it is not ``wanted`` any more; nothing was published.
-            Refused: A path belongs to another input or maker, cannot be written, or leads out of the storage.
-        """
-
-    async def finish(self, intent: Intent) -> tuple[str, ...]:
-        """Do (or do again) an intent's moves and return the published paths."""
-
-    def settle(self, key: str) -> None:
-        """Mark the intent as done, once its event is on the log."""
-
-    def discard(self, folder: str, files: tuple[str, ...] | None) -> None:
-        """Remove what an attempt wrote and nobody wants."""
-
-    def stale(self, event: Event) -> str | None:
-        """Say in words whether the content that the event tells of is no longer there; else None."""
-
-    def input_place(self, event: Event) -> bytes | None:
-        """Return the local path of the event's file, or None if it is about no file."""
-
-
-class JobMaker(Protocol):
-    """Makes a batch job of a call; see ``server.wiring``."""
-
-    def __call__(self, function: Function, step: Step, name: str, params: bytes) -> Job:
-        """Return the job."""
 
 
 class Dispatcher:
@@ -112,8 +75,9 @@ class Dispatcher:
     ) -> None:
         self._registry = registry
         self._runtime = runtime
-        self._batch = batch
-        self._make_job = make_job
+        self._offload = Offload(
+            batch=batch, make_job=make_job, emit=emit, spawn=self._spawn, refused=self._refuse
+        )
         self._job_ended = job_ended
         self._publisher = publisher
         self._timers = timers
@@ -142,7 +106,7 @@ class Dispatcher:
         if step.batch is None:
             self._runtime.invoke(Invocation(key=key, function=function, params=params))
         else:
-            self._spawn(self._submit(key, self._make_job(function, step, key, params)))
+            self._offload.begin(key, self.in_flight[key], params)
         self._unstaged[key] = time_ns()
 
     def stop(self, active: Active, command: Stop) -> None:
@@ -155,7 +119,7 @@ class Dispatcher:
         if flight.step.batch is None:
             self._runtime.stop(key)
         else:
-            self._spawn(self._batch[flight.step.batch.system].cancel(key))
+            self._offload.stop(key, flight)
 
     def wait(self, active: Active, command: Wait) -> None:
         """Set a durable timer for the next attempt."""
@@ -207,65 +171,27 @@ class Dispatcher:
         flight = self.in_flight.get(notice.name)
         if flight is None:
             return
-        kind = _JOB_EVENTS.get(notice.state, lifecycle.JOB_FINISHED)
-        self._tell_job(kind, flight, notice.name, notice.state, notice.error or "")
+        self._offload.tell(notice, flight)
         if notice.state not in ENDED:
             self._unstaged.pop(notice.name, None)
             self._put(attempt_row(flight, time_ns(), notice.state))
             return
         del self.in_flight[notice.name]
+        self._offload.left(notice.name)
         answer = answer_of(notice)
         if answer.error is None and answer.files:
             self._spawn(self._publish(flight, answer), (flight, answer.key))
         else:
             self._tell_plain(flight, answer)
 
-    def _tell_job(self, kind: str, flight: InFlight, name: str, state: JobState, error: str = "") -> None:
-        assert flight.step.batch is not None
-        move = JobMove(
-            job=name,
-            run=flight.active.run.id,
-            step=flight.call.step,
-            attempt=flight.call.attempt,
-            system=flight.step.batch.system,
-            state=state,
-            error=error,
-        )
-        self._emit(lifecycle.job_event(kind, move, flight.active.run.depth + 1))
-
-    async def _submit(self, key: str, job: Job) -> None:
-        flight = self.in_flight[key]
-        assert flight.step.batch is not None
-        try:
-            system = self._batch[flight.step.batch.system]
-            self._tell_job(lifecycle.JOB_SUBMITTED, flight, key, JobState.QUEUED)
-            await system.submit(job)
-        except KeyError:
-            self._refuse(key, f"there is no batch system {flight.step.batch.system!r} in the settings", False)
-        except PenstockError as error:
-            self._refuse(key, str(error), isinstance(error, Unavailable))
-
     def _refuse(self, key: str, error: str, retryable: bool) -> None:
         flight = self.in_flight.pop(key, None)
+        self._offload.left(key)
         if flight is not None:
             self._tell(flight, Answer(key=key, error=error, retryable=retryable), ())
 
     async def _publish(self, flight: InFlight, answer: Answer) -> None:
-        run, step = flight.active.run, flight.step
-        publication = Publication(
-            key=answer.key,
-            run=run.id,
-            tenant=run.tenant,
-            workflow=run.workflow,
-            function=flight.function.reference,
-            template=step.outputs or flight.function.outputs,
-            event=flight.active.event,
-            offset=run.offset,
-            depth=run.depth + 1,
-            folder=answer.scratch,
-            files=answer.files or (),
-            answer=_encode(step_end(flight, answer, ())),
-        )
+        publication = publication_of(flight, answer)
         try:
             if not _current(flight):
                 self._publisher.discard(answer.scratch, answer.files)
@@ -275,7 +201,7 @@ class Dispatcher:
             self._publisher.discard(answer.scratch, answer.files)
             if not _current(flight):
                 return
-            self._supersede(run, str(error))
+            self._supersede(flight.active.run, str(error))
             self._tell(flight, with_error(answer, str(error), retryable=False), ())
             return
         except PenstockError as error:
