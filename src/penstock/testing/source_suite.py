@@ -138,6 +138,9 @@ class SourceSuite:
         """Return which of what was told this event is about."""
         raise NotImplementedError
 
+    async def heard(self, unacknowledged: int) -> None:
+        """Return once the outside system knows of all acknowledgements but this many; by default it does."""
+
     @pytest.fixture(autouse=True)
     def _folder(self, tmp_path: Path) -> None:
         self.folder = tmp_path
@@ -166,6 +169,7 @@ class SourceSuite:
         following.ask()
         await self.tell([marker])
         assert self.numbers(await following.next()) == [marker]
+        await self.heard(1)
 
     @pytest.mark.anyio
     async def test_everything_told_comes_once(self) -> None:
