@@ -25,6 +25,7 @@ class Station:
         self.port = port
         self.kept: list[bytes] = []
         self.more = asyncio.Event()
+        self.fewer = asyncio.Event()
         self.sending = asyncio.create_task(self._send())
 
     def tell(self, line: bytes) -> None:
@@ -56,6 +57,7 @@ class Station:
                     if not safe.result():
                         raise ConnectionError
                     del self.kept[0]
+                    self.fewer.set()
                     sent -= 1
                     safe = asyncio.create_task(lines.readline())
         finally:
@@ -87,6 +89,11 @@ class TestTides(SourceSuite):
 
     async def poison(self) -> None:
         self.station.tell(b"what?")
+
+    async def heard(self, unacknowledged: int) -> None:
+        while len(self.station.kept) > unacknowledged:
+            self.station.fewer.clear()
+            await self.station.fewer.wait()
 
     def number(self, event: Event) -> int:
         return int(event.subject.removeprefix("/"))
