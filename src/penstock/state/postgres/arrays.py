@@ -15,7 +15,7 @@ from psycopg.abc import Buffer
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
-from penstock.state.postgres.texts import SHORT_CHARS, nearest, stored
+from penstock.state.postgres.texts import are_plain, nearest, stored
 
 _HEAD = Struct("!iiiii")
 _LENGTH = Struct("!i").pack
@@ -64,8 +64,7 @@ class Truths(Array):
 
 def texts(values: Sequence[str], as_stored: Callable[[str], str] = stored) -> Array:
     """Return a column of text."""
-    every = "".join(values)
-    if not every.isascii() or "\0" in every or max(map(len, values), default=0) > SHORT_CHARS:
+    if not are_plain(values):
         values = [as_stored(value) for value in values]
     return Texts.framed(len(values), _joined([value.encode() for value in values]))
 

@@ -15,7 +15,8 @@ from penstock.state.postgres import arrays
 from penstock.state.postgres.session import Session, connect, translating
 from penstock.state.postgres.settings import PostgresSettings
 from penstock.state.postgres.statements import STATEMENTS, make
-from penstock.state.postgres.tables import OWN, SHARD, TABLES, head, key_columns
+from penstock.state.postgres.tables import OWN, SHARD, TABLES, head, holds, key_columns
+from penstock.state.postgres.texts import INTEGER_MAX, are_plain, nearest, stored_key
 
 KEYS_MAX = 5000
 """Most keys that one statement asks for."""
@@ -136,10 +137,23 @@ class Reading:
         return session
 
 
-def stored_keys(kind: type[Row], keys: Collection[Key]) -> list[Key]:
-    """Return what stands for keys in the columns."""
-    store = [STATEMENTS[kind].store[name] for name in key_columns(kind)]
-    return [tuple([each(value) for each, value in zip(store, key, strict=True)]) for key in keys]
+def stored_keys(kind: type[Row], keys: Sequence[Key]) -> Sequence[Key]:
+    """Return what stands for keys in the columns; mostly that is what they are."""
+    columns = list(zip(*keys, strict=True))
+    stored = [
+        _stored(holds(kind, name), column) for name, column in zip(key_columns(kind), columns, strict=True)
+    ]
+    if all(one is other for one, other in zip(stored, columns, strict=True)):
+        return keys
+    return list(zip(*stored, strict=True))
+
+
+def _stored(type_: type, column: Sequence[Any]) -> Sequence[Any]:
+    if type_ is str:
+        return column if are_plain(column) else [stored_key(value) for value in column]
+    if type_ is int:
+        return column if max(map(abs, column)) <= INTEGER_MAX else [nearest(value) for value in column]
+    return column
 
 
 def _chunks(keys: list[Key]) -> list[list[Key]]:

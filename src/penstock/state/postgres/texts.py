@@ -48,6 +48,12 @@ def stored_key(text: str) -> str:
     return encoded[: KEY_BYTES_MAX - len(whole.encode())].decode("utf-8", "ignore") + whole
 
 
+def are_plain(texts: Sequence[str]) -> bool:
+    """Whether all of them are stored as they are, in a key, too. Some that are not plain may be, as well."""
+    every = "".join(texts)
+    return every.isascii() and "\0" not in every and max(map(len, texts), default=0) <= SHORT_CHARS
+
+
 def restored(text: str) -> str:
     """Return the text that a column's value stands for."""
     if ESCAPE not in text:
