@@ -24,10 +24,11 @@ SPOOLER = Path(__file__).parents[2] / "src/penstock/sources/xrootd_spooler.py"
 class Spooler:
     """The program, as XRootD runs it."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, file_bytes_max: int = 0) -> None:
         self.folder = folder
+        limits = ["prlimit", f"--fsize={file_bytes_max}"] if file_bytes_max else []
         self.process = subprocess.Popen(
-            [sys.executable, str(SPOOLER), str(folder), *options],
+            [*limits, sys.executable, str(SPOOLER), str(folder), *options],
             stdin=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
@@ -183,6 +184,23 @@ async def test_a_full_folder_holds_xrootd_back_and_is_told_as_a_loss(folder: Pat
     reading = Reading(folder)
     assert len(set(await reading.paths(60))) == 60
     assert "dropped some" in reading.losses[0].reason
+    await reading.end()
+    spooler.end()
+
+
+@pytest.mark.anyio
+async def test_a_disk_that_is_full_in_the_middle_of_a_line_tears_and_doubles_nothing(folder: Path) -> None:
+    spooler = Spooler(folder, file_bytes_max=4000)  # Writing beyond fails as on a full disk.
+    for part in range(6):
+        spooler.close(*(b"/%d/%d/%060d" % (part, number, number) for number in range(8)))
+        while b"/%d/7/" % part not in kept(folder):
+            await asyncio.sleep(0.001)
+    assert len(list(folder.iterdir())) > 1
+    reading = Reading(folder)
+    found = await reading.paths(48)
+    assert len(set(found)) == len(found) == 48
+    assert reading.letters == []
+    assert [loss.reason for loss in reading.losses if "was full" in loss.reason]
     await reading.end()
     spooler.end()
 

@@ -75,12 +75,16 @@ class Spool:
         return total >= self.most
 
     def put(self, lines: "list[bytes]") -> None:
-        """Write lines and return when they are on disk."""
+        """Write lines and return when they are on disk: all of them, or none."""
         text = b"".join(lines)
         written = 0
-        while written < len(text):
-            written += os.write(self.file, text[written:])
-        os.fdatasync(self.file)
+        try:
+            while written < len(text):
+                written += os.write(self.file, text[written:])
+            os.fdatasync(self.file)
+        except OSError:
+            os.ftruncate(self.file, self.size)
+            raise
         self.size += len(text)
         if self.size >= FILE_BYTES:
             self.begin()
