@@ -1,8 +1,8 @@
 """The log in Kafka: a topic, or one partition of it (see ``core.ports.Log`` and ``ShardLog``).
 
 An event is durable when all replicas in sync have it (``acks=all``). Events of one key lie in one
-partition, as Java's producers would place them. An idle follower costs its client's threads, some six
-wake-ups a second without a request, and one fetch that the broker holds for 10 s.
+partition, as Java's producers would place them. Idle, the clients' threads wake up some ten times a second
+without a request; a follower has one fetch with the broker, which holds it for 10 s.
 """
 
 from __future__ import annotations
@@ -124,15 +124,22 @@ class KafkaLog:
         """
         offsets = dict(zip(self._parts, start.offsets or (0,) * len(self._parts), strict=True))
         loop, thread = asyncio.get_running_loop(), ThreadPoolExecutor(1, "kafka-follow")
-        reader = Reader(self.settings, FOLLOW_WAIT_MS)
+        reader, left = Reader(self.settings, FOLLOW_WAIT_MS), threading.Event()
+
+        def wait() -> Sequence[Record]:
+            records: Sequence[Record] = ()
+            while not records and not left.is_set():
+                records = reader.fetch(WAKE_S)
+            return records
+
         try:
             await loop.run_in_executor(thread, reader.place, offsets)
             while True:
-                records = await loop.run_in_executor(thread, reader.fetch, WAKE_S)
-                if records:
-                    self._see(records)
-                    yield records
+                records = await loop.run_in_executor(thread, wait)
+                self._see(records)
+                yield records
         finally:
+            left.set()
             thread.submit(reader.close)  # behind the fetch that may be under way
             thread.shutdown(wait=False)
 

@@ -129,13 +129,12 @@ class Reader:
             Trimmed: Retention was faster than we are.
             Unavailable: We may not read, or the topic is gone. Brokers that are away are waited for.
         """
-        first = self._consumer.poll(wait_s)
-        if first is None:
-            return ()
-        rest = self._consumer.consume(most - 1, 0) if most > 1 else []
+        messages = self._consumer.consume(1, wait_s)  # ``poll`` would look for signals five times a second
+        if messages and most > 1:
+            messages += self._consumer.consume(most - 1, 0)
         records = []
         behind, last_ns = self._next, self._last_ns
-        for message in (first, *rest):
+        for message in messages:
             partition, offset = message.partition() or 0, message.offset() or 0
             if (error := message.error()) is not None:
                 self._failed(error, partition)

@@ -183,12 +183,13 @@ class GroupReader:
 
     def _fetch(self) -> Batch:
         while not self._stop.is_set():
-            first = self._consumer.poll(WAKE_S)
-            rest = [] if first is None else self._consumer.consume(self._batch_records - 1, 0)
+            messages = self._consumer.consume(1, WAKE_S)  # ``poll`` would look for signals all the time
+            if messages and self._batch_records > 1:
+                messages += self._consumer.consume(self._batch_records - 1, 0)
             if self._trouble is not None:
                 trouble, self._trouble = self._trouble, None
                 raise in_words(trouble, self._access, self._what())
-            batch = self._batch([] if first is None else [first, *rest])
+            batch = self._batch(messages)
             if batch.records or batch.behind or batch.gaps:
                 return batch
         return Batch((), {})

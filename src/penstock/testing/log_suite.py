@@ -140,6 +140,17 @@ class LogSuite:
         assert ids(await waiting) == ["1"]
 
     @pytest.mark.anyio
+    async def test_what_was_written_is_numbered_when_it_is_synced(self, log: Log) -> None:
+        await log.append(numbered(0, 1))
+        told = [*log.write(numbered(1, 3)), *log.write(numbered(4, 2))]
+        assert told == [] or [record.offset for record in told] == [1, 2, 3, 4, 5]
+        await log.sync()
+        assert log.end() == Cursor((6,))
+        (behind,) = await log.append(numbered(6, 1))
+        assert behind.offset == 6
+        assert ids(await first(log, 7)) == [str(number) for number in range(7)]
+
+    @pytest.mark.anyio
     async def test_a_follower_from_beyond_the_end_waits_for_its_offset(self, log: Log) -> None:
         waiting = asyncio.create_task(first(log, 1, 3))
         await asyncio.sleep(0)
