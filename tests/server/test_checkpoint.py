@@ -9,7 +9,7 @@ import pytest
 from penstock.core.errors import Broken, Unavailable
 from penstock.core.event import Event
 from penstock.core.rows import CursorRow
-from penstock.server.checkpoint import Checkpoint
+from penstock.server.checkpoint import STAGED_RECORDS, Checkpoint
 from penstock.testing.log import MemoryLog
 from penstock.testing.state import MemoryState
 
@@ -54,6 +54,23 @@ async def test_many_touches_make_one_commit_and_who_waits_does_not_linger() -> N
     await asyncio.gather(*(bench.checkpoint.durable() for _ in range(10)))
     assert bench.state.commits == 1
     assert bench.state.committed[CursorRow] == {("pump", 0): CursorRow("pump", 0, 99)}
+
+
+async def test_a_burst_is_committed_in_parts_without_lingering() -> None:
+    bench = Bench(linger_s=3600)
+    committed = asyncio.Event()
+    bench.checkpoint.report(lambda: 0, lambda _position: committed.set())
+    bench.state.put(CursorRow("pump", 0, 1))
+    bench.checkpoint.touch(STAGED_RECORDS - 1)
+    assert bench.checkpoint._running is None
+    bench.checkpoint.touch(1)
+    await committed.wait()
+    committed.clear()
+    bench.put(2)  # the count begins anew
+    assert not committed.is_set()
+    assert bench.state.commits == 1
+    await bench.checkpoint.durable()
+    assert bench.state.commits == 2
 
 
 async def test_the_log_is_synced_before_state_is_written() -> None:

@@ -12,13 +12,15 @@ from penstock.core.ports import Log, State
 logger = logging.getLogger("penstock.checkpoint")
 CLOSE_S = 5.0
 """How long the last commit may take, in seconds."""
+STAGED_RECORDS = 1000
+"""Records folded since the last commit at which the next one lingers no more: their rows are in memory."""
 
 
 class Checkpoint:
     """Decides when state is committed.
 
     Nothing wakes while nothing is staged. After the first staged row a commit begins within
-    ``linger_s``, or at once when somebody waits for it.
+    ``linger_s``, or at once when somebody waits for it or ``STAGED_RECORDS`` were folded.
 
     Args:
         log: Synced before each commit.
@@ -43,6 +45,7 @@ class Checkpoint:
         self._broken = broken or _told
         self._timer: asyncio.TimerHandle | None = None
         self._running: asyncio.Task[None] | None = None
+        self._folded = 0
         self._waiting: list[asyncio.Future[None]] = []
         self._served: list[asyncio.Future[None]] = []
         self.trouble: str | None = None
@@ -53,9 +56,14 @@ class Checkpoint:
         """Have ``committed`` called after each commit, with what ``position`` said just before it."""
         self._position, self._committed = position, committed
 
-    def touch(self) -> None:
-        """Say that rows were staged."""
-        if self._timer is None and self._running is None:
+    def touch(self, records: int = 0) -> None:
+        """Say that rows were staged, and how many records of the log were folded for them."""
+        self._folded += records
+        if self._running is not None:
+            return
+        if self._folded >= STAGED_RECORDS:
+            self._begin_now()
+        elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self._linger_s, self._begin)
 
     async def durable(self) -> None:
@@ -67,10 +75,13 @@ class Checkpoint:
         future = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
         if self._running is None:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._begin()
+            self._begin_now()
         await future
+
+    def _begin_now(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._begin()
 
     def _begin(self) -> None:
         self._timer = None
@@ -84,6 +95,7 @@ class Checkpoint:
         def taken() -> None:
             nonlocal position
             self._stage()
+            self._folded = 0
             position = self._position()
 
         while True:

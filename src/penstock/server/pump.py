@@ -87,7 +87,7 @@ class Pump:
             self.fold(record)
         self.folded = records[-1].offset + 1
         self._state.put(CursorRow(READER, 0, self.folded))
-        self._checkpoint.touch()
+        self._checkpoint.touch(len(records))
         if self._awaited:
             self._tell_awaited()
 
