@@ -24,7 +24,7 @@ class TestEmbeddedStateByPages(TestEmbeddedState):
 
     @pytest.fixture(autouse=True)
     def _small_pages(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("penstock.state.embedded.FILES_PAGE", 2)
+        monkeypatch.setattr("penstock.state.pages.FILES_PAGE", 2)
 
 
 class TestPostgresState(StateSuite):

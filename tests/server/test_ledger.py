@@ -58,3 +58,12 @@ async def test_a_listing_merges_what_is_pending_by_path() -> None:
     assert list(found) == [b"/d/-", b"/d/0", b"/d/1", b"/d/2", b"/d/4", b"/d/8", b"/d/9"]
     assert found[b"/d/4"] == 2
     assert [row.path async for row in ledger.files("other", b"/d")] == []
+
+
+async def test_stamps_are_those_of_state_and_of_what_is_on_its_way_there() -> None:
+    state = MemoryState()
+    ledger = PendingLedger(state, lambda: None)
+    state.put(*(file_row(path) for path in (b"/d/a", b"/d/c", b"/d/e", b"/other")))
+    ledger.put(told(b"/d/b"), told(b"/d/c", 9), told(b"/d/f"), told(b"/d/e", present=False))
+    stamps = [each async for page in ledger.stamps("local", b"/d", ("generation",)) for each in page]
+    assert stamps == [(b"/d/a", 1), (b"/d/b", 1), (b"/d/c", 9), (b"/d/f", 1)]

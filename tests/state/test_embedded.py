@@ -143,7 +143,7 @@ def test_pages_of_files_agree_with_a_dictionary(
         state.close()
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("penstock.state.embedded.FILES_PAGE", page)
+        patched.setattr("penstock.state.pages.FILES_PAGE", page)
         asyncio.run(scenario())
 
 

@@ -19,6 +19,10 @@ from penstock.core.rows import DeadLetter, FileState, OutputRow, Row
 R = TypeVar("R", bound=Row)
 
 
+Stamp = tuple[Any, ...]
+"""A path, and what tells one content there from another: plain, because there are very many of them."""
+
+
 class Record(Struct, frozen=True):
     """An event at its place in the log.
 
@@ -176,6 +180,9 @@ class State(Protocol):
     def files(self, storage: str, folder: bytes) -> AsyncIterator[FileState]:
         """Yield the ledger's rows below ``folder`` (present ones only), in the order of their paths."""
 
+    def stamps(self, storage: str, folder: bytes, fields: Sequence[str]) -> AsyncIterator[Sequence[Stamp]]:
+        """Yield the same in pages, of each row its path and these fields: a third of the work."""
+
 
 class ShardState(State, Protocol):
     """The part of the state that belongs to one shard, as its owner needs it."""
@@ -201,6 +208,9 @@ class Ledger(Protocol):
 
     def files(self, storage: str, folder: bytes) -> AsyncIterator[FileState]:
         """Yield what is known and present below ``folder``, by path."""
+
+    def stamps(self, storage: str, folder: bytes, fields: Sequence[str]) -> AsyncIterator[Sequence[Stamp]]:
+        """Yield the same in pages, of each row its path and these fields; see ``State.stamps``."""
 
 
 class Source(Protocol):
@@ -254,6 +264,83 @@ class Loss(Struct, frozen=True, kw_only=True):
 
 
 LossSink = Callable[[Loss], None]
+
+
+class Listed(Struct, frozen=True, kw_only=True):
+    """A file as its storage describes it now.
+
+    Attributes:
+        path: Absolute.
+        size: In bytes.
+        mtime_ns: Modification time, which users may set.
+        born_ns: Since when this content is there by the storage's own clock, which nobody can set; 0 where
+            that is not known.
+        version: The storage's own name of the content; empty where it has none.
+        native: What names the content where it has no version, as far as the storage says (an eTag).
+        checksum: Algorithm to hexadecimal digest.
+        owner: As in ``FileRecord``.
+        origin: The storage's description, untouched.
+    """
+
+    path: bytes
+    size: int
+    mtime_ns: int
+    born_ns: int
+    version: str = ""
+    native: str = ""
+    checksum: dict[str, str] | None = None
+    owner: dict[str, Any] | None = None
+    origin: Raw = Raw(b"null")
+
+
+class Lister(Protocol):
+    """Lists a storage, so that what was lost can be found; see ``core.reconcile``.
+
+    Attributes:
+        storage: Its name.
+        stamp: The fields of ``FileState`` that tell contents apart in a listing.
+    """
+
+    storage: str
+    stamp: tuple[str, ...]
+
+    def trees(self) -> Sequence[bytes]:
+        """Return the folders that are its business, with all below them."""
+
+    def pages(self, folder: bytes) -> AsyncIterator[Sequence[Stamp]]:
+        """Yield every file below a folder: its path and its ``stamp``, in the order of the paths' bytes.
+
+        A folder that is not there has no files. Nothing is asked ahead of what was taken.
+
+        Raises:
+            Unavailable: The listing cannot be had whole; from what is missing nothing follows.
+            Refused: The same, and it will not be had later either (no permission, say).
+        """
+
+    async def look(self, path: bytes) -> Listed | None:
+        """Return what is at a path now; None if there is surely no file.
+
+        A file that may still be being written to is not there yet, and is told when it is closed: then it
+        raises ``Unsettled``.
+
+        Raises:
+            Unavailable: It cannot be asked; nothing follows.
+            Refused: The same, and it will not be answered later either.
+            Unsettled: See above.
+        """
+
+    def is_same(self, stamp: Stamp, known: FileState) -> bool:
+        """Whether a listed file is surely the content that is known, though their stamps differ."""
+
+    async def close(self) -> None:
+        """Let go of connections."""
+
+
+class Listable(Protocol):
+    """A source whose storage can be listed. Asked for it once, before ``events``."""
+
+    def lister(self) -> Lister | None:
+        """Return what lists it; None if the settings do not say how."""
 
 
 async def _at_once() -> None:

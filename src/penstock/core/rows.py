@@ -129,8 +129,8 @@ class PositionRow(Row, frozen=True):
 class TreeRow(Row, frozen=True, kw_only=True):
     """What is known of a tree's completeness: what was lost in it, and when a comparison last found it whole.
 
-    A tree is a folder of a storage with all below it. It is open, that is to be compared, while ``lost_ns`` is
-    above 0; the numbers are then those of the comparison under way, otherwise of the last one.
+    A tree is a folder of a storage with all below it. It is open, that is to be compared, while ``lost_ns``
+    is above 0; the numbers are then those of the comparison under way, otherwise of the last one.
 
     Attributes:
         lost_ns: When the loss was noticed that is not made good yet; 0 if there is none.
@@ -141,6 +141,8 @@ class TreeRow(Row, frozen=True, kw_only=True):
         created: Contents told of.
         deleted: Ends told of.
         trouble: Why the last try did not get to its end, in words; empty if it did.
+        since_ns: Since when we ask for events of it; what is older and unknown was there before. 0 in rows
+            of folders within a tree.
     """
 
     storage: str
@@ -153,6 +155,7 @@ class TreeRow(Row, frozen=True, kw_only=True):
     created: int = 0
     deleted: int = 0
     trouble: str = ""
+    since_ns: int = 0
 
 
 class HeardRow(Row, frozen=True, kw_only=True):

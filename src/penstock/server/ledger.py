@@ -7,11 +7,12 @@ the row enters state when the event is folded from the log, so that state never 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from operator import attrgetter
 
 from msgspec.structs import replace
 
-from penstock.core.ports import State
+from penstock.core.ports import Stamp, State
 from penstock.core.rows import FileState, PositionRow, Row
 
 
@@ -49,6 +50,12 @@ class PendingLedger:
                 self._state.put(row)
                 self._staged()
 
+    def learn(self, row: FileState) -> None:
+        """Keep in state what its event did not tell, because it came out of order."""
+        self._pending.pop((row.storage, row.path), None)
+        self._state.put(row)
+        self._staged()
+
     def folded(self, row: FileState) -> None:
         """The event behind ``row`` is on the log: it belongs to state now."""
         self._state.put(row)
@@ -73,6 +80,43 @@ class PendingLedger:
         for path in only_here:
             for fresh in self._present(storage, path):
                 yield fresh
+
+    async def stamps(
+        self, storage: str, folder: bytes, fields: Sequence[str]
+    ) -> AsyncIterator[Sequence[Stamp]]:
+        """Yield paths and fields of the same, in pages."""
+        prefix = folder.rstrip(b"/") + b"/"
+        of_row = attrgetter("path", *fields)
+        start = b""
+        async for page in self._state.stamps(storage, folder, fields):
+            if not page:
+                continue
+            known = dict(self._between(storage, prefix, start, page[-1][0]))
+            start = page[-1][0]
+            if not known:
+                yield page
+                continue
+            kept = [stamp for stamp in page if stamp[0] not in known]
+            yield sorted([*kept, *(of_row(row) for row in known.values() if row.present)])
+        rest = [row for _, row in self._between(storage, prefix, start, None) if row.present]
+        yield sorted(of_row(row) for row in rest)
+
+    def _between(
+        self, storage: str, prefix: bytes, start: bytes, last: bytes | None
+    ) -> Iterator[tuple[bytes, FileState]]:
+        """Yield the pending rows below a folder that come after ``start``, up to and with ``last``."""
+        for (name, path), row in self._pending.items():
+            if (
+                name == storage
+                and start < path
+                and path.startswith(prefix)
+                and (last is None or path <= last)
+            ):
+                yield path, row
+
+    async def prefetch(self, storage: str, paths: Sequence[bytes]) -> None:
+        """Have ``file`` answer from memory for these paths for a moment; see ``core.ports.State``."""
+        await self._state.prefetch({FileState: [(storage, path) for path in paths]})
 
     def _present(self, storage: str, path: bytes) -> list[FileState]:
         row = self.file(storage, path)

@@ -16,7 +16,6 @@ from collections.abc import (
     Awaitable,
     Callable,
     Collection,
-    Iterable,
     Mapping,
     Sequence,
 )
@@ -28,14 +27,14 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
+from penstock.core.ports import Stamp
 from penstock.core.rows import CursorRow, FileState, OutputRow, Row
 from penstock.state.history import Orphan, forget, forget_outputs, orphans
+from penstock.state.making import make
 from penstock.state.migrations import bring_up
+from penstock.state.pages import Pages
 from penstock.state.tables import KEY_WIDTH, TABLES
 from penstock.state.writing import translating, write, writer
-
-FILES_PAGE = 2000
-"""Ledger rows read at once."""
 
 Staged = dict[type[Row], dict[tuple[Any, ...], Row]]
 R = TypeVar("R", bound=Row)
@@ -67,6 +66,7 @@ class EmbeddedState:
         self._reader.isolation_level = None
         self._in_snapshot = False
         self._committing = asyncio.Lock()
+        self._pages = Pages(self._execute, self._staged_files)
 
     def _open(self) -> Connection:
         with translating(self.path):
@@ -173,31 +173,16 @@ class EmbeddedState:
         """Return who published ``path`` last."""
         return self.get(OutputRow, path)
 
-    async def files(self, storage: str, folder: bytes) -> AsyncIterator[FileState]:
+    def files(self, storage: str, folder: bytes) -> AsyncIterator[FileState]:
         """Yield the present files below ``folder``, by path, in pages; staged rows included."""
-        prefix = folder.rstrip(b"/") + b"/"
-        behind = prefix
-        while True:
-            page = self._files_page(storage, prefix, behind)
-            for row in page:
-                if row.present:
-                    yield row
-            if len(page) < FILES_PAGE:
-                return
-            behind = page[-1].path + b"\0"
-            await asyncio.sleep(0)
+        return self._pages.files(storage, folder)
 
-    def _files_page(self, storage: str, prefix: bytes, start: bytes) -> list[FileState]:
-        statement = "SELECT * FROM files WHERE storage=? AND path>=? AND path<? ORDER BY path LIMIT ?"
-        end = prefix[:-1] + b"0"
-        found = self._execute(statement, (storage, start, end, FILES_PAGE)).fetchall()
-        page = {row[1]: make(FileState, row) for row in found}
-        last = found[-1][1] if len(found) == FILES_PAGE else end
-        for staged in (self._writing.get(FileState, {}), self._staged.get(FileState, {})):
-            for (its_storage, path), row in staged.items():
-                if its_storage == storage and start <= path < end and path <= last:
-                    page[path] = row  # type: ignore[assignment]
-        return [page[path] for path in sorted(page)]
+    def stamps(self, storage: str, folder: bytes, fields: Sequence[str]) -> AsyncIterator[Sequence[Stamp]]:
+        """Yield paths and fields of the same; see ``core.ports.State``."""
+        return self._pages.stamps(storage, folder, fields)
+
+    def _staged_files(self) -> tuple[dict[tuple[Any, ...], Row], ...]:
+        return self._writing.get(FileState, {}), self._staged.get(FileState, {})
 
     def close(self) -> None:
         """Let go. Staged rows that were not committed are derived again from the log."""
@@ -247,18 +232,6 @@ class EmbeddedState:
         await asyncio.get_running_loop().run_in_executor(None, copy)
 
 
-def make(kind: type[R], values: Iterable[Any]) -> R:
-    """Return the record that a table's row stands for."""
-    fields = dict(zip(kind.__struct_fields__, values, strict=True))
-    for name in _BOOLEANS[kind]:
-        fields[name] = bool(fields[name])
-    return kind(**fields)
-
-
-_BOOLEANS: Mapping[type[Row], tuple[str, ...]] = {
-    kind: tuple(column.name for column in table.columns if column.type.python_type is bool)
-    for kind, table in TABLES.items()
-}
 _KEY_FIELDS = {kind: kind.__struct_fields__[:width] for kind, width in KEY_WIDTH.items()}
 _BY_KEY = {
     kind: f"SELECT * FROM {TABLES[kind].name} WHERE " + " AND ".join(f"{name}=?" for name in names)  # noqa: S608

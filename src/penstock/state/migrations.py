@@ -87,7 +87,7 @@ def what_is_kept_can_be_told(connection: Connection) -> None:
     rows_are_counted(connection)
 
 
-def trees_can_be_proven(connection: Connection) -> None:  # noqa: ARG001 - nothing stands there yet
+def trees_can_be_proven(connection: Connection) -> None:
     """4 to 5: tables for trees and for who was heard of; they are made because they are missing."""
 
 

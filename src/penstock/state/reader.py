@@ -41,7 +41,7 @@ from penstock.core.rows import (
     Seen,
 )
 from penstock.state.door import THREADS, Door, SqliteDoor
-from penstock.state.embedded import make
+from penstock.state.making import make
 from penstock.state.questions import RunQuery, StepCount, where
 
 __all__ = ["RunQuery", "StateReader", "StepCount"]

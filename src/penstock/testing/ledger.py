@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from operator import attrgetter
 
+from penstock.core.ports import Stamp
 from penstock.core.rows import FileState, PositionRow, Row
 
 
@@ -44,6 +46,13 @@ class MemoryLedger:
             row = self.rows[key]
             if row.present:
                 yield row
+
+    async def stamps(
+        self, storage: str, folder: bytes, fields: Sequence[str]
+    ) -> AsyncIterator[Sequence[Stamp]]:
+        """Yield paths and fields of the same, in one page."""
+        of_row = attrgetter("path", *fields)
+        yield [of_row(row) async for row in self.files(storage, folder)]
 
     def copy(self) -> MemoryLedger:
         """Return a ledger that knows the same now and forgets what this one learns later."""

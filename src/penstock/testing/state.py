@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from penstock.core.errors import PenstockError
+from penstock.core.ports import Stamp
 from penstock.core.rows import FileState, OutputRow, Row
 from penstock.state.tables import KEY_WIDTH
 
@@ -91,6 +93,13 @@ class MemoryState:
         for row in self.select(FileState, storage=storage):
             if row.present and row.path.startswith(below):
                 yield row
+
+    async def stamps(
+        self, storage: str, folder: bytes, fields: Sequence[str]
+    ) -> AsyncIterator[Sequence[Stamp]]:
+        """Yield paths and fields of the same, in one page."""
+        of_row = attrgetter("path", *fields)
+        yield [of_row(row) async for row in self.files(storage, folder)]
 
     def restarted(self) -> MemoryState:
         """Return the state that an engine would find after a crash now."""

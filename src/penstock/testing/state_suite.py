@@ -198,6 +198,9 @@ class StateSuite:
         found = [row async for row in state.files("local", b"/d")]
         assert b"/d/a" not in [row.path for row in found]
         assert file_row(b"/d/a0", generation=2) in found
+        pages = [page async for page in state.stamps("local", b"/d", ("generation", "version"))]
+        stamps = [stamp for page in pages for stamp in page]
+        assert stamps == [(row.path, row.generation, row.version) for row in found]
 
     @pytest.mark.anyio
     async def test_a_commit_waits_for_the_log_and_only_then_is_known_elsewhere(self, state: State) -> None:

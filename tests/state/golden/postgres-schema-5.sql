@@ -174,6 +174,7 @@ CREATE TABLE penstock.trees (
     created bigint NOT NULL,
     deleted bigint NOT NULL,
     trouble text NOT NULL COLLATE pg_catalog."C",
+    since_ns bigint NOT NULL,
     shard bigint NOT NULL,
     whole text
 );
@@ -187,12 +188,12 @@ INSERT INTO penstock.heard VALUES ('source of HeardRow', 'door of HeardRow', 7, 
 INSERT INTO penstock.intents VALUES ('key of Intent', 'run of Intent', 'tenant of Intent', '\xff006279746573', '\xff006279746573', true, 3, NULL);
 INSERT INTO penstock.meta VALUES ('schema', '5');
 INSERT INTO penstock.outputs VALUES ('\xff006279746573', 'tenant of OutputRow', 'run of OutputRow', 'subject of OutputRow', 'workflow of OutputRow', 7, 7, 7, 7, 'event_id of OutputRow', 'step of OutputRow', 7, 3, NULL);
-INSERT INTO penstock.partitions VALUES (3, 1, 'golden', 1795290237398206429, 1, 28124);
+INSERT INTO penstock.partitions VALUES (3, 1, 'golden', 1795290493684379176, 1, 9555);
 INSERT INTO penstock.positions VALUES ('source of PositionRow', 'part of PositionRow', 'position of PositionRow', 3, NULL);
 INSERT INTO penstock.runs VALUES ('id of RunRow', 'tenant of RunRow', 'workflow of RunRow', 'trigger of RunRow', 'event_id of RunRow', 'subject of RunRow', 'phase of RunRow', 7, 7, 'error of RunRow', '\xff006279746573', 3, NULL);
 INSERT INTO penstock.seen VALUES ('source of Seen', 'event_id of Seen', 7, 3, NULL);
 INSERT INTO penstock.timers VALUES ('id of TimerRow', 'run of TimerRow', 7, '\xff006279746573', true, 3, NULL);
-INSERT INTO penstock.trees VALUES ('storage of TreeRow', '\xff006279746573', 7, 'reason of TreeRow', 7, 'by of TreeRow', 7, 7, 7, 'trouble of TreeRow', 3, NULL);
+INSERT INTO penstock.trees VALUES ('storage of TreeRow', '\xff006279746573', 7, 'reason of TreeRow', 7, 'by of TreeRow', 7, 7, 7, 'trouble of TreeRow', 7, 3, NULL);
 ALTER TABLE ONLY penstock.attempts
     ADD CONSTRAINT attempts_pkey PRIMARY KEY (run, step, item, attempt, shard);
 ALTER TABLE ONLY penstock.cursors
