@@ -100,6 +100,7 @@ class Appender:
             self._settings,
             {
                 "enable.idempotence": True,
+                "enable.gapless.guarantee": True,  # if one fails, none behind it passes
                 "acks": "all",
                 "linger.ms": 0,
                 "message.timeout.ms": 0,  # never: a message given up would be overtaken by later ones
@@ -236,8 +237,9 @@ class Appender:
 
     def _settle(self, landed: Sequence[tuple[_Entry, Place]]) -> None:
         self._stalled, self.trouble, self._replaced = False, None, 0
+        with self._lock:
+            self._bytes -= sum(entry.size for entry, _ in landed)
         for entry, place in landed:
-            self._bytes -= entry.size
             self.ends[entry.partition] = max(self.ends.get(entry.partition, 0), place[0] + 1)
             sending = entry.sending
             sending.places[entry.index] = place

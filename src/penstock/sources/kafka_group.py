@@ -17,7 +17,7 @@ from typing import Any, Literal
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Message, TopicPartition
 from msgspec import Struct
 
-from penstock.core.errors import PenstockError
+from penstock.core.errors import PenstockError, Unavailable
 from penstock.outside.kafka import KafkaAccess, in_words, is_serious, opened
 
 WAKE_S = 1.0
@@ -252,10 +252,13 @@ class GroupReader:
         self.owned -= {part_of(each.topic, each.partition) for each in partitions}
 
     def _ask_loop(self, parts: Sequence[str]) -> Mapping[str, int | Literal["start", "end"]]:
-        answer: concurrent.futures.Future[Any] = concurrent.futures.Future()
-        self._loop.call_soon_threadsafe(lambda: answer.set_result(self._begin(parts)))
-        found: Mapping[str, int | Literal["start", "end"]] = answer.result(ANSWER_S)
-        return found
+        async def ask() -> Mapping[str, int | Literal["start", "end"]]:
+            return self._begin(parts)
+
+        try:
+            return asyncio.run_coroutine_threadsafe(ask(), self._loop).result(ANSWER_S)
+        except TimeoutError:
+            raise Unavailable(f"{self._what()}: its positions were not told in {ANSWER_S:g} s") from None
 
     def _close(self) -> None:
         try:
