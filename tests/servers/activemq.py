@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 from tests.servers.server import Missing, Server, free_port, program
@@ -22,11 +23,19 @@ BROKER = """\
       <storeUsage><storeUsage limit="256 mb"/></storeUsage>
       <tempUsage><tempUsage limit="64 mb"/></tempUsage>
     </systemUsage></systemUsage>
+    {more}
     <transportConnectors>
-      <transportConnector name="stomp" uri="stomp://127.0.0.1:{port}"/>
+      <transportConnector name="stomp" uri="{scheme}://127.0.0.1:{port}"/>
     </transportConnectors>
   </broker>
 </beans>
+"""
+
+PLUGINS = """\
+    <plugins><simpleAuthenticationPlugin><users>
+      <authenticationUser username="{user}" password="{password}" groups="users"/>
+    </users></simpleAuthenticationPlugin></plugins>
+    <sslContext><sslContext keyStore="file:{store}" keyStorePassword="{password}"/></sslContext>
 """
 
 LOGGING = """\
@@ -46,6 +55,7 @@ class ActiveMq(Server):
 
     name = "activemq"
     ready = "Connector stomp started"
+    scheme = "stomp"
 
     @property
     def address(self) -> str:
@@ -58,8 +68,13 @@ class ActiveMq(Server):
             raise Missing("ActiveMQ is missing (sudo apt install activemq)")
         self.port = free_port()
         data = self.folder / "data"
-        (self.folder / "activemq.xml").write_text(BROKER.format(data=data, port=self.port))
+        settings = BROKER.format(data=data, port=self.port, scheme=self.scheme, more=self.more())
+        (self.folder / "activemq.xml").write_text(settings)
         (self.folder / "log4j.properties").write_text(LOGGING)
+
+    def more(self) -> str:
+        """Return further parts of its settings."""
+        return ""
 
     def command(self) -> list[str]:
         """Return the broker's command line, in a small Java machine."""
@@ -76,3 +91,32 @@ class ActiveMq(Server):
     def described(self) -> dict[str, str]:
         """Return how it is reached."""
         return {"stomp": self.address}
+
+
+class SecureActiveMq(ActiveMq):
+    """The same behind TLS, for one user.
+
+    Attributes:
+        ca: File with the certificate that its own is signed with: itself.
+    """
+
+    name = "activemq-secure"
+    scheme = "stomp+ssl"
+    user, password = "penstock", "not-a-secret"
+
+    def prepare(self) -> None:
+        """Make a certificate, besides the rest."""
+        self.ca = self.folder / "broker.crt"
+        key = self.folder / "broker.key"
+        names = "subjectAltName=IP:127.0.0.1"
+        openssl = program("openssl", "openssl")
+        made = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=broker"]
+        files = ["-keyout", str(key), "-out", str(self.ca)]
+        subprocess.run([*made, "-addext", names, *files], check=True, capture_output=True)
+        store = ["-export", "-in", str(self.ca), "-inkey", str(key), "-out", str(self.folder / "broker.p12")]
+        subprocess.run([openssl, "pkcs12", *store, "-passout", f"pass:{self.password}"], check=True)
+        super().prepare()
+
+    def more(self) -> str:
+        """Return the user and the certificate."""
+        return PLUGINS.format(user=self.user, password=self.password, store=self.folder / "broker.p12")

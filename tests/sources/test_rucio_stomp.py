@@ -13,7 +13,8 @@ from uuid import uuid4
 import msgspec
 import pytest
 import stomp
-from tests.servers.activemq import ActiveMq
+from tests.servers.activemq import ActiveMq, SecureActiveMq
+from tests.servers.plugin import Servers
 
 from penstock.core.errors import Unavailable
 from penstock.core.event import Event
@@ -181,6 +182,30 @@ async def test_a_broker_killed_and_started_again_loses_nothing(activemq: ActiveM
         found += await second.next()
     assert len({event.id for event in found}) == 20
     await second.end()
+
+
+@pytest.mark.slow
+@pytest.mark.anyio
+async def test_a_broker_behind_tls_is_checked_and_lets_in_who_has_the_password(
+    servers: Servers, tmp_path: Path
+) -> None:
+    broker = await asyncio.to_thread(servers.start, SecureActiveMq)
+    (tmp_path / "password").write_text(broker.password)
+    (tmp_path / "wrong").write_text("wrong")
+    hermes = Hermes(broker)
+    known = {"tls": True, "ca": str(broker.ca), "user": broker.user, "heartbeat_s": 0}
+    reading = Reading(hermes, **known, password={"file": str(tmp_path / "password")})
+    waiting = asyncio.create_task(reading.next())
+    await reading.source.ready()
+    await reading.source.close()
+    with pytest.raises(Unavailable, match="closed"):
+        await waiting
+    for unlike in ({"ca": None}, {"password": {"file": str(tmp_path / "wrong")}}, {"tls": False, "ca": None}):
+        settings = known | {"password": {"file": str(tmp_path / "password")}} | unlike
+        with pytest.raises(Unavailable, match="STOMP broker") as caught:
+            await Reading(hermes, **settings).next()
+        assert broker.password not in str(caught.value)
+    broker.kill()
 
 
 @pytest.mark.anyio

@@ -8,7 +8,6 @@ the kernel's keep-alive; heart-beats of the protocol are off unless asked for.
 from __future__ import annotations
 
 import asyncio
-import ssl
 import threading
 from collections import deque
 from contextlib import suppress
@@ -118,7 +117,7 @@ class StompQueue:
             auto_decode=False,
         )
         if settings.tls:
-            self._connection.set_ssl(hosts, ca_certs=settings.ca or ssl.get_default_verify_paths().cafile)
+            self._connection.set_ssl(hosts, ca_certs=settings.ca, verify=True)
         self._connection.set_listener("penstock", _Listener(self))
         headers = {"client-id": settings.subscription} if settings.subscription else {}
         password = settings.password.read() if settings.password else None
