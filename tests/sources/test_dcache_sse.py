@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from penstock.core.errors import ConnectionLost, Invalid, Refused, Throttled, Unavailable
 from penstock.outside.secret import Secret
 from penstock.sources.dcache.frontend import Frontend
+from penstock.sources.dcache.inbox import Inbox
 from penstock.sources.dcache.settings import FrontendSettings
 from penstock.sources.dcache.sse import FRAME_BYTES_MAX, Frame, FrameReader, notice_of, system_of
 from penstock.sources.dcache.watches import Watches
@@ -88,6 +90,29 @@ def test_a_watch_follows_its_folder() -> None:
     assert len(watches) == 3
 
 
+@pytest.mark.anyio
+async def test_an_inbox_takes_no_more_than_its_limit_until_somebody_takes_out() -> None:
+    inbox = Inbox(3)
+    for number in range(3):
+        await inbox.put([Frame("x", number, b"")])
+    fourth = asyncio.create_task(inbox.put([Frame("x", 3, b"")]))
+    await asyncio.sleep(0)
+    assert not fourth.done()
+    assert [item.id for item in await inbox.take(2) if isinstance(item, Frame)] == [0, 1]
+    await fourth
+    assert [item.id for item in await inbox.take(9) if isinstance(item, Frame)] == [2, 3]
+
+
+@pytest.mark.anyio
+async def test_what_came_before_the_end_is_taken_before_the_end_is_raised() -> None:
+    inbox = Inbox(3)
+    inbox.push(Frame("x", 0, b""))
+    inbox.end(ConnectionLost("gone"))
+    assert len(await inbox.take(9)) == 1
+    with pytest.raises(ConnectionLost):
+        await inbox.take(9)
+
+
 @asynccontextmanager
 async def answering(answer: web.Response | None, tmp_path: Path, **given: float) -> AsyncIterator[Frontend]:
     """A frontend that says the same to everything; None says nothing at all."""
@@ -124,7 +149,7 @@ async def test_an_address_on_another_host_is_refused_with_what_to_set(tmp_path: 
     answer = web.Response(status=201, headers={"Location": "https://other.example.org:3880/api/v1/x"})
     async with answering(answer, tmp_path) as frontend:
         with pytest.raises(Refused, match=r"set 'frontend' to https://other\.example\.org:3880"):
-            await frontend.make_channel("me", 60)
+            await frontend.subscribe("/channel", "/a", ())
 
 
 @pytest.mark.anyio
@@ -144,7 +169,7 @@ async def test_answers_that_are_none_are_said_in_words(
 ) -> None:
     async with answering(answer, tmp_path) as frontend:
         with pytest.raises(error, match=words) as raised:
-            await frontend.make_channel("me", 60)
+            await frontend.subscribe("/channel", "/a", ())
         assert "secret-token" not in str(raised.value)
 
 

@@ -276,6 +276,25 @@ async def test_a_broken_stream_goes_on_where_it_broke(tmp_path: Path) -> None:
         assert not following.losses
 
 
+async def test_without_a_number_to_come_back_to_everything_is_listed(tmp_path: Path) -> None:
+    async with scene(tmp_path) as here, here.follow() as following:
+        here.frontend.troubles.append(Trouble("subscriptions/metronome", status=404))
+        await following.ready()
+        here.frontend.disconnect()
+        here.tree.upload(f"{RAW}/a", b"1")
+        await following.until(lambda: f"{RAW}/a" in following.rows())
+        assert len(following.losses) == 1
+        assert len(here.frontend.channels) == 1
+
+
+async def test_a_channel_is_kept_no_longer_than_the_frontend_allows(tmp_path: Path) -> None:
+    async with scene(tmp_path) as here, here.follow(channel_s=3600) as following:
+        here.frontend.events.timeout_s_max = 600
+        await following.ready()
+        (channel,) = here.frontend.channels.values()
+        assert channel.timeout_s == 600
+
+
 async def test_a_restart_comes_back_to_the_channel(tmp_path: Path) -> None:
     ledger = MemoryLedger()
     async with scene(tmp_path) as here:

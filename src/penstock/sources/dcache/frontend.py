@@ -35,6 +35,7 @@ class Attributes(Struct):
     checksums: list[Checksum] = []
     owner: int | None = None
     group: int | None = None
+    creationTime: int = 0
 
 
 class Described(Struct):
@@ -46,6 +47,18 @@ class Described(Struct):
 
 class _Listing(Struct):
     children: list[Raw] = []
+
+
+class _Lifetime(Struct, frozen=True):
+    maximum: int = 86_400
+
+
+class _Channels(Struct, frozen=True):
+    lifetimeWhenDisconnected: _Lifetime = _Lifetime()
+
+
+class _Limits(Struct, frozen=True):
+    channels: _Channels = _Channels()
 
 
 class _Placed(Struct):
@@ -60,6 +73,7 @@ class _User(Struct):
 _attributes = msgspec.json.Decoder(Attributes).decode
 _listing = msgspec.json.Decoder(_Listing).decode
 _user = msgspec.json.Decoder(_User).decode
+_limits = msgspec.json.Decoder(_Limits).decode
 _placed = msgspec.json.Decoder(_Placed).decode
 _WANTED = "locality=true&checksum=true&optional=true"
 
@@ -148,9 +162,11 @@ class Frontend:
     # -- channels ------------------------------------------------------------------------------------
 
     async def make_channel(self, client: str, timeout_s: int) -> str:
-        """Return the address of a new channel, kept for ``timeout_s`` while nobody listens."""
+        """Return the address of a new channel, kept for ``timeout_s`` while nobody listens, if it may be."""
+        _, body, _ = await self._rest.call("GET", f"{API}/events")
+        longest: int = self._read("/events", _limits, body).channels.lifetimeWhenDisconnected.maximum
         url, _ = await self._rest.made(f"{API}/events/channels", {"client-id": client})
-        await self._rest.call("PATCH", url, {"timeout": timeout_s})
+        await self._rest.call("PATCH", url, {"timeout": min(timeout_s, longest)})
         return url
 
     async def end_channel(self, channel: str) -> None:

@@ -12,7 +12,7 @@ import msgspec
 from aiohttp import web
 
 from penstock.testing.dcache.answers import Refusal, json_answer
-from penstock.testing.dcache.channels import ALL_EVENTS, BEHAVIOUR, MACROS, Channel
+from penstock.testing.dcache.channels import ALL_EVENTS, BEHAVIOUR, MACROS, TIMEOUT_S, Channel
 from penstock.testing.dcache.namespace import Entry, Notice
 
 CHANNELS_MAX = 128
@@ -32,6 +32,7 @@ class EventCalls:
     Attributes:
         channels: Open ones by id.
         watches_max: Watches that one channel may have.
+        timeout_s_max: How long a channel may be kept while nobody listens.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class EventCalls:
     ) -> None:
         self.channels: dict[str, Channel] = {}
         self.watches_max = 50_000
+        self.timeout_s_max = TIMEOUTS_S[1]
         self._base = base
         self._ids = ids
         self._entry = selected
@@ -63,6 +65,10 @@ class EventCalls:
 
     async def answer(self, request: web.Request, rest: str, query: str, uid: int) -> web.StreamResponse:
         """Answer a call about channels, subscriptions or events."""
+        if rest == "/events":
+            times = {"minimum": TIMEOUTS_S[0], "maximum": self.timeout_s_max, "default": TIMEOUT_S}
+            limits = {"maximumPerUser": CHANNELS_MAX, "lifetimeWhenDisconnected": times}
+            return json_answer({"channels": limits})
         if rest == "/events/channels":
             return await self._all_channels(request, query, uid)
         match = re.fullmatch(r"/events/channels/([^/]+)(/subscriptions(?:/([^/]+)(?:/(.+))?)?)?", rest)
@@ -107,7 +113,7 @@ class EventCalls:
             return web.Response(status=204)
         if request.method == "PATCH":
             timeout = msgspec.json.decode(await request.read())["timeout"]
-            if not TIMEOUTS_S[0] <= timeout <= TIMEOUTS_S[1]:
+            if not TIMEOUTS_S[0] <= timeout <= self.timeout_s_max:
                 raise Refusal(400, "timeout is out of range")
             channel.timeout_s = timeout
             return web.Response(status=204)
