@@ -29,6 +29,7 @@ from penstock.core.rows import DeadLetter, DeadLetterKind
 
 LETTER_BYTES_MAX = 1 << 16
 """Bytes of an unreadable record kept in its dead letter."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS_FROM = 10**11
 """Numbers of seconds from here on (the year 5138) are taken for milliseconds."""
 
@@ -124,33 +125,34 @@ def rfc3339_of(value: Any, place: str) -> str | None:
     Raises:
         Invalid: It is no time; ``place`` names it.
     """
+    moment = _moment(value, place)
+    return None if moment is None else moment.isoformat().replace("+00:00", "Z")
+
+
+def nanoseconds_of(value: Any, place: str) -> int | None:
+    """Return a time of the same forms as POSIX nanoseconds, to the microsecond.
+
+    Raises:
+        Invalid: It is no time; ``place`` names it.
+    """
+    moment = _moment(value, place)
+    if moment is None:
+        return None
+    since = moment - _EPOCH
+    return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000
+
+
+def _moment(value: Any, place: str) -> datetime | None:
     if value is None or value == "":
         return None
     try:
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            seconds = value / 1000 if value >= _MS_FROM else value
-            return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
         if isinstance(value, str):
-            return _text_time(value)
+            moment = datetime.fromisoformat(value.strip().replace("_", "T", 1))
+            return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return datetime.fromtimestamp(value / 1000 if value >= _MS_FROM else value, UTC)
     except (ValueError, OverflowError, OSError):
         pass
     raise Invalid(
         f"{place} is {value!r}: expected a time such as 2026-10-14T09:20:03Z, or seconds since 1970"
     )
-
-
-def _text_time(text: str) -> str:
-    plain = text.strip().replace("_", "T", 1).replace(" ", "T", 1)
-    moment = datetime.fromisoformat(plain)
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return moment.isoformat().replace("+00:00", "Z")
-
-
-def nanoseconds_of(time: str | None) -> int | None:
-    """Return an RFC 3339 time as POSIX nanoseconds, to the microsecond."""
-    if time is None:
-        return None
-    moment = datetime.fromisoformat(time)
-    whole = moment.replace(microsecond=0)
-    return int(whole.timestamp()) * 1_000_000_000 + moment.microsecond * 1000

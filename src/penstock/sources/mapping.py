@@ -174,7 +174,6 @@ class Mapping:
         path = self._text("path", item)
         if path is None or not path.startswith("/") or "\x00" in path:
             raise Invalid(f"mapping.path finds {_shown(path)}; expected an absolute path")
-        mtime = rfc3339_of(self._value("mtime", item), "mapping.mtime")
         return self._storage.event(
             kind,
             path.encode(),
@@ -182,7 +181,7 @@ class Mapping:
             time=rfc3339_of(self._value("time", item), "mapping.time"),
             version=self._text("version", item),
             size=self._size(item),
-            mtime_ns=nanoseconds_of(mtime),
+            mtime_ns=nanoseconds_of(self._value("mtime", item), "mapping.mtime"),
             owner=_object(self._value("owner", item), "subject", "mapping.owner"),
             client=_object(self._value("client", item), "address", "mapping.client"),
             checksum=self._checksum(item),
