@@ -70,6 +70,7 @@ class TestXrootdNotify(SourceSuite):
         return named(event)
 
 
+@pytest.mark.slow
 class TestRucioStomp(SourceSuite):
     batch_max = 50
 

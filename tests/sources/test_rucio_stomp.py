@@ -23,6 +23,8 @@ from penstock.core.rows import DeadLetter
 from penstock.sources.rucio_stomp import RucioSettings, RucioStomp
 from penstock.testing.ledger import MemoryLedger
 
+pytestmark = pytest.mark.slow  # a Java machine has to start
+
 DATA = Path(__file__).parents[1] / "data" / "sources" / "rucio"
 SAMPLES = (DATA / "messages.jsonl").read_bytes().splitlines()
 
@@ -164,7 +166,6 @@ async def test_a_topic_s_durable_subscription_keeps_what_comes_while_we_are_away
     await second.end()
 
 
-@pytest.mark.slow
 @pytest.mark.anyio
 async def test_a_broker_killed_and_started_again_loses_nothing(activemq: ActiveMq) -> None:
     hermes = Hermes(activemq)
@@ -184,7 +185,6 @@ async def test_a_broker_killed_and_started_again_loses_nothing(activemq: ActiveM
     await second.end()
 
 
-@pytest.mark.slow
 @pytest.mark.anyio
 async def test_a_broker_behind_tls_is_checked_and_lets_in_who_has_the_password(
     servers: Servers, tmp_path: Path
