@@ -168,6 +168,14 @@ def test_only_so_many_paths_are_remembered() -> None:
     assert [paths.find(pnfsid) for pnfsid in "ABC"] == [None, "/B", "/C"]
 
 
+def test_a_request_that_failed_before_it_was_about_a_file_is_no_event() -> None:
+    document = json.loads(lines("failed")[3])
+    del document["pnfsid"]
+    lost = {**document, "billingPath": "Unknown", "transferPath": "Unknown"}
+    assert billing().event(json.dumps(lost).encode()) is None
+    assert billing().event(json.dumps(document).encode()) is not None
+
+
 def test_both_publishers_copies_of_a_record_are_one_event() -> None:
     for name in ("upload", "download", "failed", "store"):
         document = json.loads(lines(name)[0])

@@ -7,7 +7,7 @@ What each record means (a dash: it raises no event, because another record or no
               failed            file.transfer-failed
               between pools     -
     request   SRM's putDone     file.created    transferPath below /upload/, billingPath the final one
-              failed            file.transfer-failed, the same event as its transfer's
+              failed            file.transfer-failed, the same event as its transfer's; about no file a dash
               else              -               the transfer tells
     remove    by a door         file.deleted    by a pool a dash: a replica went, not the file
     store     done, failed      file.flushed, file.transfer-failed
@@ -207,8 +207,10 @@ class Billing:
         identity = content_id(self._storage, path.encode(), record.pnfsid)
         return self._event(identity, FILE_CREATED, record, raw, path, size=record.fileSize)
 
-    def _failed(self, record: Record, raw: bytes, attempt: str) -> Event:
+    def _failed(self, record: Record, raw: bytes, attempt: str) -> Event | None:
         """Tell of a failure once: a transfer's ``initiator`` is the ``session`` of the door's request."""
+        if record.pnfsid is None and not is_path(record.transferPath) and not is_path(record.billingPath):
+            return None  # It failed before it was about a file.
         path = self._path(record)
         identity = notice_id(self._storage, "failed", path.encode(), (attempt or record.session).encode())
         return self._event(identity, FILE_TRANSFER_FAILED, record, raw, path, size=record.fileSize)
