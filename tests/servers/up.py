@@ -46,10 +46,17 @@ def main() -> int:
     if not asked.names:
         print("\n".join(SERVERS))
         return 0
-    stops = {signal.SIGINT, signal.SIGTERM}
-    signal.pthread_sigmask(signal.SIG_BLOCK, stops)  # until the servers are to be stopped again
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return serve(asked.names, as_json=asked.json)
+    except KeyboardInterrupt:
+        return 0
+
+
+def serve(names: list[str], *, as_json: bool) -> int:
+    """Start servers and keep them until interrupted; they are stopped whatever happens."""
     with tempfile.TemporaryDirectory(prefix="penstock-servers-") as folder, ExitStack() as ends:
-        for name in asked.names:
+        for name in names:
             server = load(name)(Path(folder) / name)
             ends.callback(server.stop)
             try:
@@ -57,11 +64,11 @@ def main() -> int:
             except Missing as error:
                 print(f"{name}: {error}", file=sys.stderr)
                 return 4
-            show(name, server, as_json=asked.json)
-        if not asked.json:
+            show(name, server, as_json=as_json)
+        if not as_json:
             print("Ctrl-C stops them.", flush=True)
-        signal.sigwait(stops)
-    return 0
+        while True:
+            signal.pause()
 
 
 def show(name: str, server: Server, *, as_json: bool) -> None:
