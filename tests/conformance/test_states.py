@@ -45,7 +45,7 @@ class TestPostgresStateByPages(TestPostgresState):
 
     @pytest.fixture(autouse=True)
     def _small_pages(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("penstock.state.postgres.state.FILES_PAGE", 2)
+        monkeypatch.setattr("penstock.state.postgres.pages.FILES_PAGE", 2)
 
 
 class TestMemoryState(StateSuite):

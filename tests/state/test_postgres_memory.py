@@ -118,6 +118,29 @@ async def test_text_and_numbers_that_no_column_can_hold_are_kept_as_the_nearest(
     assert found == msgspec.structs.replace(odd, subject="half ?", at_ns=(1 << 63) - 1)
 
 
+async def test_stamps_are_those_of_the_rows_also_while_a_commit_ends(
+    state: PostgresState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("penstock.state.postgres.pages.FILES_PAGE", 3)
+    paths = [b"/d/%d" % number for number in range(8)]
+    state.put(*(msgspec.structs.replace(file_row(path), version="v\0\ue0ff") for path in paths))
+    await state.commit()
+    found: list[Any] = []
+    async for page in state.stamps("local", b"/d", ("version", "generation")):
+        found += page
+        if len(found) == 3:
+            state.put(file_row(paths[1], present=False), file_row(paths[4], present=False))
+            state.put(file_row(paths[6], generation=2), file_row(b"/d/9"))
+            await state.commit()
+    odd = "v\0\ue0ff"
+    assert found == [
+        *((path, odd, 1) for path in (*paths[:4], paths[5])),
+        (paths[6], "", 2),
+        (paths[7], odd, 1),
+        (b"/d/9", "", 1),
+    ]
+
+
 async def test_very_long_keys_are_told_apart_and_come_back_whole(state: PostgresState) -> None:
     def decided(event_id: str) -> Decision:
         return Decision(

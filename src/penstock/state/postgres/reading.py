@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from psycopg import Cursor, Error
 
-from penstock.core.rows import FileState, Row
+from penstock.core.rows import Row
 from penstock.state.postgres import arrays
 from penstock.state.postgres.session import Session, connect, translating
 from penstock.state.postgres.settings import PostgresSettings
@@ -26,8 +26,7 @@ Key = tuple[Any, ...]
 Wanted = Mapping[type[Row], Collection[Key]]
 Found = dict[type[Row], dict[Key, Row | None]]
 _PAGE = (
-    f"SELECT {STATEMENTS[FileState].columns} FROM files t "  # noqa: S608
-    f"WHERE storage = %(storage)s AND path >= %(start)s AND path < %(end)s "
+    f"FROM files t WHERE storage = %(storage)s AND path >= %(start)s AND path < %(end)s "
     f"AND {head('path')} BETWEEN {head('%(start)s::bytea')} AND {head('%(end)s::bytea')} "
     f"ORDER BY {head('path')}, path LIMIT %(most)s"
 )
@@ -108,16 +107,11 @@ class Reading:
         ]
         return session.execute(known.by_keys, (*columns, self._shard), prepare=True)
 
-    def files(self, storage: str, start: bytes, end: bytes, most: int) -> list[FileState]:
-        """Return the ledger's rows from ``start`` up to, not including, ``end``, by path. Blocks."""
-        values = {
-            "storage": STATEMENTS[FileState].store["storage"](storage),
-            "start": start,
-            "end": end,
-            "most": most,
-        }
-        found = self._ask(lambda session: session.execute(_PAGE, values, prepare=True).fetchall())
-        return [make(FileState, row, (storage,)) for row in found]
+    def files(self, columns: str, storage: str, start: bytes, end: bytes, most: int) -> list[Any]:
+        """Return columns of the ledger's rows from ``start`` up to, but not, ``end``, by path. Blocks."""
+        values = {"storage": stored_key(storage), "start": start, "end": end, "most": most}
+        statement = f"SELECT {columns} {_PAGE}"
+        return self._ask(lambda session: session.execute(statement, values, prepare=True).fetchall())
 
     def _ask(self, question: Callable[[Session], T]) -> T:
         """Ask; where the connection turns out to be lost, on a new one, once."""

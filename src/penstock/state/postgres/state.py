@@ -12,7 +12,6 @@ import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,14 +21,13 @@ from penstock.core.rows import FileState, OutputRow, Row
 from penstock.state.history import Orphan
 from penstock.state.postgres.history import Removal
 from penstock.state.postgres.memory import Memory, Staged, Unknown
+from penstock.state.postgres.pages import Pages
 from penstock.state.postgres.reading import Reading
 from penstock.state.postgres.schema import prepare
 from penstock.state.postgres.settings import PostgresSettings
 from penstock.state.postgres.tables import TABLES, key_columns
 from penstock.state.postgres.writing import Writing
 
-FILES_PAGE = 2000
-"""Ledger rows read at once."""
 R = TypeVar("R", bound=Row)
 T = TypeVar("T")
 
@@ -64,6 +62,7 @@ class PostgresState:
         prepare(settings)
         self._writer = Writing(settings, partition, owner or f"{socket.gethostname()}:{os.getpid()}")
         self._reading = Reading(settings, partition)
+        self._pages = Pages(self._reading, self._memory, lambda: (self._writing, self._staged))
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="state-writes")
         self._committing = asyncio.Lock()
 
@@ -168,43 +167,13 @@ class PostgresState:
         """Return who published ``path`` last."""
         return self.get(OutputRow, path)
 
-    async def files(self, storage: str, folder: bytes) -> AsyncIterator[FileState]:
+    def files(self, storage: str, folder: bytes) -> AsyncIterator[FileState]:
         """Yield the present files below ``folder``, by path, in pages; staged rows included."""
-        prefix = folder.rstrip(b"/") + b"/"
-        start, end = prefix, prefix[:-1] + b"0"
-        while True:
-            page, is_last = await self._files_page(storage, start, end)
-            for row in page:
-                if row.present:
-                    yield row
-            if is_last:
-                return
-            start = page[-1].path + b"\0"
+        return self._pages.files(storage, folder)
 
-    async def stamps(
-        self, storage: str, folder: bytes, fields: Sequence[str]
-    ) -> AsyncIterator[Sequence[Stamp]]:
+    def stamps(self, storage: str, folder: bytes, fields: Sequence[str]) -> AsyncIterator[Sequence[Stamp]]:
         """Yield paths and fields of the same; see ``core.ports.State``."""
-        of_row = attrgetter("path", *fields)
-        page: list[Stamp] = []
-        async for row in self.files(storage, folder):
-            page.append(of_row(row))
-            if len(page) >= FILES_PAGE:
-                yield page
-                page = []
-        yield page
-
-    async def _files_page(self, storage: str, start: bytes, end: bytes) -> tuple[list[FileState], bool]:
-        with self._memory.watching() as written:
-            found = await self._reading.beside(lambda: self._reading.files(storage, start, end, FILES_PAGE))
-            page: dict[bytes, FileState] = {row.path: row for row in found}
-            is_last = len(found) < FILES_PAGE
-            last = end if is_last else found[-1].path
-            for rows in (written, self._writing, self._staged):
-                for (its_storage, path), row in rows.get(FileState, {}).items():
-                    if its_storage == storage and start <= path < end and path <= last:
-                        page[path] = row  # type: ignore[assignment]
-        return [page[path] for path in sorted(page)], is_last
+        return self._pages.stamps(storage, folder, fields)
 
     async def forget(self, *, ended_before_ns: int, offset_before: int) -> int:
         """Remove old history of this shard (see ``state.history``) and return how many runs went."""
