@@ -42,7 +42,7 @@ def test_a_benchmark_prints_rows_that_a_program_can_read(name: str) -> None:
 def test_an_unknown_size_is_refused_with_the_known_ones(arguments: tuple[str, ...]) -> None:
     done = bench("w1", *arguments)
     assert done.returncode == 2
-    assert "known are acts, appends, blocks" in done.stderr
+    assert "known are acts, appends, backtest" in done.stderr
 
 
 def test_floors_use_the_standard_library_alone_and_are_short() -> None:
