@@ -11,9 +11,9 @@ from msgspec import Struct
 
 from penstock.core.errors import Invalid, Refused
 from penstock.core.event import Event
-from penstock.core.ports import SourceContext
+from penstock.core.ports import Loss, SourceContext
 from penstock.server import kinds
-from penstock.server.kinds import open_sources
+from penstock.server.kinds import loss_letter, open_sources
 from penstock.server.settings import Settings, check
 from penstock.testing.ledger import MemoryLedger
 
@@ -141,3 +141,14 @@ def test_one_source_that_cannot_work_leaves_the_others_alone() -> None:
     (opened,) = open_sources(configured, context, refused)
     assert opened.name == "high"
     assert refused == {"low": "the sea is below itself"}
+
+
+def test_a_loss_is_told_to_people_once_however_often_it_is_noticed() -> None:
+    first, again = (
+        loss_letter("pier", Loss(storage="sea", folder=b"/north \xff", reason="a storm", at_ns=at))
+        for at in (1, 2)
+    )
+    assert first.id == again.id
+    assert first.id != loss_letter("pier", Loss(storage="sea", reason="a storm", at_ns=1)).id
+    assert first.subject == "/north%20%FF"
+    assert "source 'pier': events of /north \ufffd in 'sea' may be missing: a storm" in first.reason

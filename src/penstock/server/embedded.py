@@ -9,7 +9,7 @@ from penstock.core.ports import ShardLog, Source, SourceContext
 from penstock.log.embedded import EmbeddedLog
 from penstock.server.engine import Copy, Engine
 from penstock.server.housekeeping import pinned, tidy
-from penstock.server.kinds import open_sources
+from penstock.server.kinds import loss_letter, open_sources
 from penstock.server.life import Life
 from penstock.server.parts import Parts
 from penstock.server.pump import STORAGES
@@ -80,5 +80,9 @@ def feeding(parts: Parts, settings: Settings, life: Life) -> tuple[Source, ...]:
 
 def _context(parts: Parts, name: str) -> SourceContext:
     return SourceContext(
-        name=name, ledger=parts.ledger, dead_letter=parts.dead_letter, kept=parts.checkpoint.durable
+        name=name,
+        ledger=parts.ledger,
+        dead_letter=parts.dead_letter,
+        lost=lambda loss: parts.dead_letter(loss_letter(name, loss)),
+        kept=parts.checkpoint.durable,
     )

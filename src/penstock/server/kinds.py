@@ -10,8 +10,10 @@ import msgspec
 from msgspec import Struct
 
 from penstock.core.errors import Invalid, PenstockError
+from penstock.core.event import notice_id, path_members, subject_of
 from penstock.core.function import check_name
-from penstock.core.ports import Source, SourceContext, SourceKind
+from penstock.core.ports import Loss, Source, SourceContext, SourceKind
+from penstock.core.rows import DeadLetter, DeadLetterKind
 
 GROUP = "penstock.sources"
 BUILT_IN = "folder"
@@ -123,3 +125,17 @@ def open_sources(
         except PenstockError as error:
             refused[entry.name] = str(error)
     return tuple(opened)
+
+
+def loss_letter(source: str, loss: Loss) -> DeadLetter:
+    """Return what a person is told where notices were lost; the same loss again makes no second letter."""
+    shown = path_members(loss.folder)["path"]
+    return DeadLetter(
+        id=notice_id(loss.storage, "lost", loss.folder, loss.reason.encode()),
+        tenant="",
+        kind=DeadLetterKind.NOTICE,
+        subject=subject_of(loss.folder),
+        reason=f"source {source!r}: events of {shown} in {loss.storage!r} may be missing: {loss.reason}",
+        body=b"",
+        at_ns=loss.at_ns,
+    )

@@ -16,7 +16,7 @@ from penstock.core.ports import Source, SourceContext
 from penstock.core.rows import DeadLetter
 from penstock.log.kafka import KafkaLog
 from penstock.server.checkpoint import Checkpoint
-from penstock.server.kinds import open_sources
+from penstock.server.kinds import loss_letter, open_sources
 from penstock.server.ledger import PendingLedger
 from penstock.server.letters import Letters
 from penstock.server.shared import Shared
@@ -48,7 +48,11 @@ class SourceMemory:
     def context(self, name: str) -> SourceContext:
         """Return what a source of this name is given."""
         return SourceContext(
-            name=name, ledger=self.ledger, dead_letter=self.dead_letter, kept=self.checkpoint.durable
+            name=name,
+            ledger=self.ledger,
+            dead_letter=self.dead_letter,
+            lost=lambda loss: self.dead_letter(loss_letter(name, loss)),
+            kept=self.checkpoint.durable,
         )
 
     def dead_letter(self, letter: DeadLetter) -> None:
