@@ -302,15 +302,23 @@ class Lister(Protocol):
     """
 
     storage: str
-    stamp: tuple[str, ...]
 
-    def trees(self) -> Sequence[bytes]:
-        """Return the folders that are its business, with all below them."""
+    @property
+    def stamp(self) -> tuple[str, ...]:
+        """See above."""
+
+    async def trees(self) -> Sequence[bytes]:
+        """Return the folders that are its business, with all below them.
+
+        Raises:
+            Unavailable: The storage has to be asked, and is away.
+            Refused: The same, and it will not answer later either.
+        """
 
     def pages(self, folder: bytes) -> AsyncIterator[Sequence[Stamp]]:
         """Yield every file below a folder: its path and its ``stamp``, in the order of the paths' bytes.
 
-        A folder that is not there has no files. Nothing is asked ahead of what was taken.
+        A folder that is not there has no files. Only a bounded number of questions is ahead of what was taken.
 
         Raises:
             Unavailable: The listing cannot be had whole; from what is missing nothing follows.

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from penstock.core.errors import Invalid
 from penstock.core.event import Event
-from penstock.core.ports import Loss, SourceContext
+from penstock.core.ports import Lister, Loss, SourceContext
 from penstock.sources.gpfs import WatchEnded, WatchFolder
 from penstock.sources.kafka import KafkaRecord, KafkaSource, KafkaSourceSettings
+from penstock.sources.mounted import MountedLister, MountedSettings
 
 
 class GpfsSettings(KafkaSourceSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -17,9 +18,11 @@ class GpfsSettings(KafkaSourceSettings, frozen=True, kw_only=True, forbid_unknow
 
     Attributes:
         storage: Name of the storage its events are told of.
+        mounted: Where the file system is mounted here, so that what was lost can be found.
     """
 
     storage: str
+    mounted: MountedSettings | None = None
 
 
 class GpfsKafka(KafkaSource):
@@ -30,7 +33,16 @@ class GpfsKafka(KafkaSource):
     @classmethod
     def open(cls, settings: GpfsSettings, context: SourceContext) -> GpfsKafka:
         """Return the source; nothing is connected yet."""
-        return cls(settings, context, Watched(settings.storage, context).normalise)
+        source = cls(settings, context, Watched(settings.storage, context).normalise)
+        if settings.mounted is not None:
+            source._mounted = MountedLister(settings.storage, settings.mounted)
+        return source
+
+    _mounted: MountedLister | None = None
+
+    def lister(self) -> Lister | None:
+        """Return what lists the file system; see ``core.ports.Listable``."""
+        return self._mounted
 
 
 class Watched:

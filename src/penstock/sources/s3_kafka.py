@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 from penstock.core.errors import Invalid
 from penstock.core.event import Event
-from penstock.core.ports import SourceContext
+from penstock.core.ports import Lister, SourceContext
 from penstock.sources.file_events import unreadable
 from penstock.sources.kafka import KafkaRecord, KafkaSource, KafkaSourceSettings
 from penstock.sources.s3 import Keys, Notifications
+from penstock.sources.s3_listing import S3Lister, S3ListingSettings
 
 
 class S3KafkaSettings(KafkaSourceSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -20,11 +21,13 @@ class S3KafkaSettings(KafkaSourceSettings, frozen=True, kw_only=True, forbid_unk
         storage: Name of the storage its events are told of.
         keys: How object keys are written: ``auto`` (by flavour), ``escaped`` or ``plain``.
         buckets: The only buckets told of; empty for all.
+        listing: How buckets are listed, so that what was lost can be found.
     """
 
     storage: str
     keys: Keys = Keys.AUTO
     buckets: tuple[str, ...] = ()
+    listing: S3ListingSettings | None = None
 
 
 class S3Kafka(KafkaSource):
@@ -46,4 +49,13 @@ class S3Kafka(KafkaSource):
                     context.dead_letter(unreadable(context.name, raw, error, time.time_ns()))
             return events
 
-        return cls(settings, context, normalise)
+        source = cls(settings, context, normalise)
+        if settings.listing is not None:
+            source._lister = S3Lister(settings.storage, settings.listing)
+        return source
+
+    _lister: S3Lister | None = None
+
+    def lister(self) -> Lister | None:
+        """Return what lists the buckets; see ``core.ports.Listable``."""
+        return self._lister

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from penstock.core.ports import SourceContext
+from penstock.core.ports import Lister, SourceContext
 from penstock.outside.secret import Secret
 from penstock.sources.door import opened
 from penstock.sources.receiving import Receiving
 from penstock.sources.s3 import Keys, Notifications
+from penstock.sources.s3_listing import S3Lister, S3ListingSettings
 
 
 class S3WebhookSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -19,12 +20,14 @@ class S3WebhookSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields
         secret: Where the secret is that the storage sends as bearer token, or as password.
         keys: How object keys are written: ``auto`` (by flavour), ``escaped`` or ``plain``.
         buckets: The only buckets told of; empty for all.
+        listing: How buckets are listed, so that what was lost can be found.
     """
 
     storage: str
     secret: Secret
     keys: Keys = Keys.AUTO
     buckets: tuple[str, ...] = ()
+    listing: S3ListingSettings | None = None
 
 
 class S3Webhook(Receiving):
@@ -41,4 +44,13 @@ class S3Webhook(Receiving):
             Unavailable: Its file cannot be read now.
         """
         read = Notifications(settings.storage, settings.keys, frozenset(settings.buckets))
-        return cls(context, opened(settings.secret), read.records, read.events)
+        source = cls(context, opened(settings.secret), read.records, read.events)
+        if settings.listing is not None:
+            source._lister = S3Lister(settings.storage, settings.listing)
+        return source
+
+    _lister: S3Lister | None = None
+
+    def lister(self) -> Lister | None:
+        """Return what lists the buckets; see ``core.ports.Listable``."""
+        return self._lister

@@ -11,9 +11,10 @@ from msgspec import Struct
 
 from penstock.core.errors import Invalid
 from penstock.core.event import Event
-from penstock.core.ports import Loss, SourceContext
+from penstock.core.ports import Lister, Loss, SourceContext
 from penstock.core.rows import PositionRow
 from penstock.sources.file_events import unreadable
+from penstock.sources.mounted import MountedLister, MountedSettings
 from penstock.sources.xrootd import Line, Notices, begins, folder_of, is_whole, whole
 from penstock.sources.xrootd_log import NEVER, ServerLog
 from penstock.sources.xrootd_spool import Batch, Damaged, Mark, News, Position, Spool
@@ -33,11 +34,13 @@ class XrootdSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         storage: Name of the storage its events are told of.
         spool: Folder in which ``penstock-xrootd-spool`` keeps its notices.
         server_log: The server's own log, the only place where it says that it dropped notices.
+        mounted: The folder that the server exports, so that what was lost can be found.
     """
 
     storage: str
     spool: str
     server_log: str = ""
+    mounted: MountedSettings | None = None
 
 
 class XrootdNotify:
@@ -142,6 +145,11 @@ class XrootdNotify:
     def _is_known(self, path: bytes) -> bool:
         row = self._context.ledger.file(self._settings.storage, path)
         return row is not None and row.present
+
+    def lister(self) -> Lister | None:
+        """Return what lists the exported folder; see ``core.ports.Listable``."""
+        mounted = self._settings.mounted
+        return None if mounted is None else MountedLister(self._settings.storage, mounted)
 
     async def ready(self) -> None:
         """Return once the folder is watched."""

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from penstock.core.errors import Invalid
 from penstock.core.event import Event
-from penstock.core.ports import SourceContext
+from penstock.core.ports import Lister, SourceContext
 from penstock.sources.dcache.billing import UPLOADS, Billing, PathUnknown
 from penstock.sources.dcache.frontend import Frontend
+from penstock.sources.dcache.listing import NamespaceLister
 from penstock.sources.dcache.paths import KnownPaths
 from penstock.sources.dcache.settings import FrontendSettings
 from penstock.sources.kafka import KafkaRecord, KafkaSource, KafkaSourceSettings
@@ -41,6 +42,7 @@ class DCacheKafka(KafkaSource):
     def __init__(self, settings: DCacheKafkaSettings, context: SourceContext) -> None:
         super().__init__(settings, context, self._events_of)
         self._namespace = settings.namespace
+        self._storage, self._uploads = settings.storage, settings.uploads
         self._paths = KnownPaths(settings.paths)
         self._billing = Billing(settings.storage, self._paths, settings.uploads)
 
@@ -73,6 +75,18 @@ class DCacheKafka(KafkaSource):
             except Invalid as error:
                 self._context.dead_letter(self._poison(record, error))
         return [event for event in told if event is not None]
+
+    def lister(self) -> Lister | None:
+        """Return what lists the namespace; see ``core.ports.Listable``."""
+        if self._namespace is None:
+            return None
+        uploads = self._uploads
+        return NamespaceLister(
+            self._storage,
+            self._namespace,
+            ("/",),
+            lambda _root: lambda path: (path + "/").startswith(uploads),
+        )
 
     def _events_of(self, record: KafkaRecord) -> Sequence[Event]:
         event = self._event(record)

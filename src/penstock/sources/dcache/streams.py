@@ -18,11 +18,12 @@ from msgspec import Struct
 
 from penstock.core.errors import Unavailable
 from penstock.core.event import Event
-from penstock.core.ports import SourceContext
+from penstock.core.ports import Lister, SourceContext
 from penstock.sources.dcache.compare import compare
 from penstock.sources.dcache.frontend import Frontend
 from penstock.sources.dcache.knowledge import Knowledge
 from penstock.sources.dcache.life import Life, Memory
+from penstock.sources.dcache.listing import NamespaceLister
 from penstock.sources.dcache.looks import Looks
 from penstock.sources.dcache.settings import DCacheSseSettings
 from penstock.sources.dcache.told import Teller
@@ -138,6 +139,11 @@ class DCacheSseSource:
             lambda _paths: None,
         )
         return walker, looks, self._below(root, folder)
+
+    def lister(self) -> Lister:
+        """Return what lists the folders; see ``core.ports.Listable``."""
+        wanted = self._settings
+        return NamespaceLister(wanted.storage, wanted, wanted.folders, self._ignored, wanted.unfinished_s)
 
     async def close(self) -> None:
         """End ``events``, which lets go of the channel; it is kept by the frontend for a while."""
