@@ -92,7 +92,7 @@ async def test_what_does_not_arrive_whole_does_not_arrive_at_all(
 ) -> None:
     real = moving._count
     monkeypatch.setattr(moving, "_count", lambda file, table: real(file, table) + (table == "timers"))
-    with pytest.raises(Broken, match=r"timers had 2 rows, and \(1,\) arrived; nothing was changed"):
+    with pytest.raises(Broken, match=r"timers had 2 rows, of 1 1 were made, and \(1,\) arrived; nothing"):
         move(source, settings)
     monkeypatch.undo()
     assert plan(source, settings).against == ()

@@ -36,6 +36,9 @@ COMMANDS: Mapping[str, Entry] = {
     "doctor": Entry("doctor:doctor", CARE, "Check this machine and installation; findings have remedies."),
     "backup": Entry("backup:backup", CARE, "Copy the log and the state into a new folder."),
     "restore": Entry("backup:restore", CARE, "Take log and state back; Penstock must be stopped."),
+    "move": Entry(
+        "move:move", CARE, "Move log and state to a broker and a database; Penstock must be stopped."
+    ),
     "unit": Entry("unit:unit", CARE, "Print or install a systemd user unit, to run always."),
     "completion": Entry(
         "completion:completion", CARE, "Print the script that completes commands in a shell."

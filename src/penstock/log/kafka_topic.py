@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
@@ -23,12 +24,17 @@ ANSWER_S = 10.0
 
 TRY_S = 2.0
 """Longest wait for the first answer before it is looked what stands in the way."""
+NOTHING: Mapping[str, str] = MappingProxyType({})
 APPEAR_S = 0.02
 """How often brokers are asked for a topic that was just made."""
 
 
-def ensure_topic(settings: KafkaLogSettings) -> None:
+def ensure_topic(settings: KafkaLogSettings, differing: Mapping[str, str] = NOTHING) -> None:
     """Return once the topic is there and is what the settings say.
+
+    Args:
+        settings: Cluster and topic.
+        differing: What it must be set to instead, while it is filled (see ``log.kafka_filling``).
 
     Raises:
         Invalid: It is there and different; every difference is named, with what to do.
@@ -39,11 +45,11 @@ def ensure_topic(settings: KafkaLogSettings) -> None:
     admin: AdminClient = opened(AdminClient, settings, watching)
     try:
         _reach(admin, settings.topic, troubles)
-        replicas = _replicas(admin, settings.topic)
+        replicas = replicas_of(admin, settings.topic)
         if not replicas and settings.create:
-            _create(admin, settings)
+            _create(admin, settings, differing)
             replicas = _appeared(admin, settings.topic)
-        faults = _faults(settings, replicas, _config(admin, settings.topic))
+        faults = _faults(settings, replicas, config_of(admin, settings.topic), differing)
     except KafkaException as error:
         raise in_words(
             error.args[0], settings, f"the log's topic {settings.topic!r} cannot be used"
@@ -74,7 +80,7 @@ def _vagueness(error: KafkaError) -> bool:
     return bool(error.code() == KafkaError._ALL_BROKERS_DOWN)
 
 
-def _replicas(admin: AdminClient, topic: str) -> Mapping[int, int]:
+def replicas_of(admin: AdminClient, topic: str) -> Mapping[int, int]:
     """Return how many replicas each partition has; nothing where there is no such topic."""
     found = admin.list_topics(topic, ANSWER_S).topics[topic]
     if found.error is not None:
@@ -84,10 +90,9 @@ def _replicas(admin: AdminClient, topic: str) -> Mapping[int, int]:
     return {number: len(partition.replicas) for number, partition in found.partitions.items()}
 
 
-def _create(admin: AdminClient, settings: KafkaLogSettings) -> None:
-    wanted = NewTopic(
-        settings.topic, settings.partitions, settings.replication, config=settings.topic_config()
-    )
+def _create(admin: AdminClient, settings: KafkaLogSettings, differing: Mapping[str, str]) -> None:
+    config = {**settings.topic_config(), **differing}
+    wanted = NewTopic(settings.topic, settings.partitions, settings.replication, config=config)
     try:
         admin.create_topics([wanted], operation_timeout=ANSWER_S)[settings.topic].result(ANSWER_S)
     except KafkaException as error:
@@ -99,10 +104,10 @@ def _appeared(admin: AdminClient, topic: str) -> Mapping[int, int]:
     """Return the replicas once the brokers tell of the topic; they do so a moment after it is made."""
     until = time.monotonic() + ANSWER_S
     while True:
-        replicas = _replicas(admin, topic)
+        replicas = replicas_of(admin, topic)
         try:
             if replicas:
-                _config(admin, topic)
+                config_of(admin, topic)
                 return replicas
         except KafkaException as error:
             if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
@@ -112,14 +117,18 @@ def _appeared(admin: AdminClient, topic: str) -> Mapping[int, int]:
         time.sleep(APPEAR_S)
 
 
-def _config(admin: AdminClient, topic: str) -> Mapping[str, Any]:
+def config_of(admin: AdminClient, topic: str) -> Mapping[str, Any]:
+    """Return what a topic is set to. Blocks."""
     resource = ConfigResource(ResourceType.TOPIC, topic)
     answers = admin.describe_configs([resource], request_timeout=ANSWER_S)
     return {name: entry.value for name, entry in answers[resource].result(ANSWER_S).items()}
 
 
 def _faults(
-    settings: KafkaLogSettings, replicas: Mapping[int, int], config: Mapping[str, Any]
+    settings: KafkaLogSettings,
+    replicas: Mapping[int, int],
+    config: Mapping[str, Any],
+    differing: Mapping[str, str],
 ) -> tuple[str, ...]:
     faults = []
     if len(replicas) != settings.partitions:
@@ -132,7 +141,7 @@ def _faults(
             f"it has {min(replicas.values())} replicas, 'replication' says {settings.replication}; "
             "reassign its partitions with kafka-reassign-partitions.sh, or change the setting"
         )
-    for name, wanted in settings.topic_config().items():
+    for name, wanted in {**settings.topic_config(), **differing}.items():
         enough = name == "max.message.bytes" and int(config.get(name, 0)) >= int(wanted)
         if name in config and config[name] != wanted and not enough:
             faults.append(

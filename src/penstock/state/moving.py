@@ -7,12 +7,13 @@ against it; ``move`` copies every table in one transaction and counts what has a
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import astuple
 from psycopg import Copy
 
 from penstock.core.errors import Broken, Refused, Unavailable
@@ -27,6 +28,9 @@ from penstock.state.postgres.texts import whole
 
 PROGRESS_ROWS = 5000
 """Rows between two calls of ``progress``."""
+Settle = Callable[[Row], Iterable[tuple[int, Row]]]
+"""Gives, for a row, those that stand for it in the database, each with its shard."""
+R = TypeVar("R", bound=Row)
 _OID_NAMES = {str: "text", bytes: "bytea", int: "int8", bool: "bool"}
 
 
@@ -84,6 +88,7 @@ def move(
     settings: PostgresSettings,
     partition: int = 0,
     progress: Callable[[Progress], None] = lambda _: None,
+    settle: Settle | None = None,
 ) -> Plan:
     """Copy everything and return what was done. Blocks.
 
@@ -92,6 +97,7 @@ def move(
         settings: The target.
         partition: Which shard the rows belong to then.
         progress: Told now and then, and at the end of each table.
+        settle: Where rows belong to several shards: says which, and how they are then.
 
     Raises:
         Refused: Something stands against it; nothing was done.
@@ -107,7 +113,7 @@ def move(
             session.execute("LOCK TABLE partitions, meta IN EXCLUSIVE MODE")  # nobody begins meanwhile
             if against := _against_target(session, settings):
                 raise Refused("; ".join(against))
-            mover = _Mover(file, session, partition, planned, progress)
+            mover = _Mover(file, session, settle or partition, planned, progress)
             for kind in TABLES:
                 mover.copy(kind)
         for table in TABLES.values():
@@ -120,13 +126,14 @@ class _Mover:
         self,
         file: sqlite3.Connection,
         session: Session,
-        partition: int,
+        settle: Settle | int,
         planned: Plan,
         progress: Callable[[Progress], None],
     ) -> None:
         self._file = file
         self._session = session
-        self._partition = partition
+        self._settle = settle
+        self._read = self._written = 0
         self._plan = planned
         self._progress = progress
         self._done_of_all = 0
@@ -138,29 +145,50 @@ class _Mover:
         into = f"COPY {table} ({SHARD}, {names}, {WHOLE}) FROM STDIN (FORMAT BINARY)"
         types = [_OID_NAMES[type_] for type_ in known.holds]
         total = self._plan.rows[table]
+        self._read = self._written = 0
         found = self._file.execute(f"SELECT {names} FROM {table}")  # noqa: S608
         with self._session.cursor() as cursor, cursor.copy(into) as copying:
             copying.set_types(["int8", *types, "text"])
             for done in self._rows(kind, found, copying):
                 self._tell(table, done, total)
         row = self._session.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608
-        if row is None or row[0] != total:
-            raise Broken(f"{table} had {total} rows, and {row} arrived; nothing was changed. Is it stopped?")
+        if self._read != total or row is None or row[0] != self._written:
+            raise Broken(
+                f"{table} had {total} rows, of {self._read} {self._written} were made, and {row} arrived; "
+                "nothing was changed. Is it stopped?"
+            )
         self._tell(table, total, total)
         self._done_of_all += total
 
     def _rows(self, kind: type[Row], found: Iterator[Sequence[Any]], copying: Copy) -> Iterator[int]:
         known = STATEMENTS[kind]
         store = [known.store[name] for name in known.names]
-        for done, row in enumerate(found, 1):
-            kept = whole([row[place] for place in known.key_texts]) if known.key_texts else None
-            values = [each(value) for each, value in zip(store, row, strict=True)]
-            copying.write_row((self._partition, *values, kept))
-            if done % PROGRESS_ROWS == 0:
-                yield done
+        for row in found:
+            self._read += 1
+            for shard, values in self._settled(kind, row):
+                kept = whole([values[place] for place in known.key_texts]) if known.key_texts else None
+                stored = [each(value) for each, value in zip(store, values, strict=True)]
+                copying.write_row((shard, *stored, kept))
+                self._written += 1
+            if self._read % PROGRESS_ROWS == 0:
+                yield self._read
+
+    def _settled(self, kind: type[Row], row: Sequence[Any]) -> Iterable[tuple[int, Sequence[Any]]]:
+        if isinstance(self._settle, int):
+            return [(self._settle, row)]
+        given = kind(**dict(zip(STATEMENTS[kind].names, row, strict=True)))
+        return [(shard, astuple(made)) for shard, made in self._settle(given)]
 
     def _tell(self, table: str, done: int, total: int) -> None:
         self._progress(Progress(table, done, total, self._done_of_all + done, self._plan.total))
+
+
+def rows(source: Path, kind: type[R]) -> Iterator[R]:
+    """Yield all rows of a kind in the file of a stopped installation. Blocks."""
+    names = ", ".join(f'"{name}"' for name in kind.__struct_fields__)
+    with _opened(source) as file:
+        for row in file.execute(f"SELECT {names} FROM {TABLES[kind].name}"):  # noqa: S608
+            yield kind(**dict(zip(kind.__struct_fields__, row, strict=True)))
 
 
 @contextmanager

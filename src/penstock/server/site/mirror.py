@@ -25,6 +25,8 @@ from penstock.log.kafka import KafkaLog, KafkaLogSettings
 logger = logging.getLogger("penstock.site")
 BACK_S = 86400.0
 """How far back a new copy begins, in seconds."""
+NOTE_NAME = "mirrored.json"
+"""Beside the copy's folder: where it stands."""
 NOTE_EVERY = 64
 """Batches after which the position is noted."""
 
@@ -49,7 +51,7 @@ class Mirror:
         trouble: Callable[[str | None], None],
     ) -> None:
         self._kafka = kafka
-        self._note = folder.parent / "mirrored.json"
+        self._note = folder.parent / NOTE_NAME
         self._copy = EmbeddedLog(folder, settings, synced)
         self._trouble = trouble
         self.offsets: dict[int, int] = {}
