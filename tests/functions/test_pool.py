@@ -176,6 +176,14 @@ async def test_a_worker_stays_warm_and_starts_each_call_at_home(caller: Caller, 
     assert len({answer.log.rsplit(":", 2)[0] for answer in answers}) == 1
 
 
+async def test_after_a_renewal_calls_go_to_another_worker(caller: Caller, folder: Path) -> None:
+    echo = function(folder, "echo")
+    logs = [(await caller.start(echo)).log.rsplit(":", 2)[0]]
+    caller.runtime.renew()
+    logs += [(await caller.start(echo)).log.rsplit(":", 2)[0] for _ in range(2)]
+    assert logs[0] != logs[1] == logs[2]
+
+
 async def test_answers_tell_when_the_call_ran(caller: Caller, folder: Path) -> None:
     answer = await caller.start(function(folder, "echo"))
     assert 0 < answer.started_ns < answer.ended_ns

@@ -82,3 +82,12 @@ def test_a_ring_is_left_to_a_person_and_an_unread_notice_is_not() -> None:
         )
     bench.letters.succeeded(run("new"), FILE)
     assert bench.open() == ["loop"]
+
+
+def test_what_was_open_before_a_restart_is_settled_too() -> None:
+    bench = Bench()
+    bench.failed(run("old"))
+    bench.letters = Letters(bench.state)
+    bench.letters.load()
+    bench.letters.succeeded(run("new", started_ns=2), FILE)
+    assert bench.open() == []

@@ -9,10 +9,11 @@ import pytest
 
 from penstock.core import identity
 from penstock.core.event import FILE_CREATED, FILE_READ, Event, FileRecord, content_id, json_data, notice_id
-from penstock.core.rows import Decision, FileState
+from penstock.core.rows import DeadLetter, Decision, FileState
 from penstock.core.workflow import Trigger
 from penstock.server.embedded import build
 from penstock.server.parts import Parts
+from penstock.server.pump import UNREADABLE
 from penstock.server.settings import Settings, places
 
 pytestmark = pytest.mark.anyio
@@ -84,3 +85,16 @@ async def test_a_second_write_and_a_second_read_are_told(parts: Parts) -> None:
 async def test_ids_of_different_sources_are_not_confused(parts: Parts) -> None:
     one, other = told(None, "1", source="/one"), told(None, "1", source="/other")
     assert decided(parts, one, other, one) == ["1", "1"]
+
+
+async def test_what_the_log_cannot_read_is_a_dead_letter(parts: Parts) -> None:
+    event = Event(
+        id="u",
+        source="/log/topic",
+        type=UNREADABLE,
+        subject="topic/0/7",
+        data=json_data({"reason": "the record topic/0/7 cannot be read", "value": "??"}),
+    )
+    assert decided(parts, event) == []
+    (letter,) = parts.state.select(DeadLetter)
+    assert (letter.subject, letter.reason) == ("topic/0/7", "the record topic/0/7 cannot be read")

@@ -499,6 +499,9 @@ class Runtime(Protocol):
     def release(self, answer: Answer) -> None:
         """Say that the answer's scratch folder is empty again, so that its worker may be reused."""
 
+    def renew(self) -> None:
+        """Let no call see the file systems as they were before now: another disk was mounted."""
+
     def sweep_earlier(self) -> None:
         """Remove what earlier lives of the engine left in scratch folders; called after recovery."""
 

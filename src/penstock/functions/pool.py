@@ -240,6 +240,12 @@ class Pool:
         while lane.queue:
             self._failed(lane.queue.popleft(), why)
 
+    def renew(self) -> None:
+        """End every worker, those at a call behind it: file systems they were born with have changed."""
+        for slot in list(self._crew.slots.values()):
+            if slot.ending is None and not slot.leaving:
+                self._retire(slot)
+
     def _retire(self, slot: Slot) -> None:
         self._crew.retire(slot)
         if slot.calls:

@@ -72,7 +72,8 @@ def _in_kafka(
 def feeding(parts: Parts, settings: Settings, life: Life) -> tuple[Source, ...]:
     """Return the sources that the settings name; one that cannot work is told among the troubles."""
     watched = tuple(
-        watch(storage, parts.ledger, parts.dead_letter, parts.publisher) for storage in settings.storages
+        watch(storage, parts.ledger, parts.dead_letter, parts.publisher, parts.runtime)
+        for storage in settings.storages
     )
     context = partial(_context, parts)
     return watched + open_sources(settings.sources, context, life.troubles)

@@ -17,16 +17,25 @@ SUPERSEDED = "superseded"
 class Letters:
     """Puts dead letters into state, and closes them.
 
+    Which files have open ones is known in memory, so that a run that succeeds need not ask the state.
+
     Args:
         state: Where they are kept.
     """
 
     def __init__(self, state: State) -> None:
         self._state = state
+        self._subjects: set[str] = set()
+
+    def load(self) -> None:
+        """Learn which files have open letters."""
+        self._subjects = {letter.subject for letter in self._state.select(DeadLetter, state=OPEN)}
 
     def put(self, letter: DeadLetter) -> None:
         """Keep a letter."""
         self._state.put(letter)
+        if letter.state == OPEN:
+            self._subjects.add(letter.subject)
 
     def keep(self, letter: DeadLetter) -> None:
         """Keep a letter that a source wrote, who knows no tenants."""
@@ -41,11 +50,14 @@ class Letters:
     def succeeded(self, run: Run, event: Event) -> None:
         """A run succeeded on a file's content: what its workflow failed at with older content needs
         nobody any more. Another workflow's failure still does, and so do all that are about no file."""
-        if event.type not in NEW_CONTENT or not run.subject:
+        if event.type not in NEW_CONTENT or run.subject not in self._subjects:
             return
+        self._subjects.discard(run.subject)
         for letter in self._state.select(DeadLetter, subject=run.subject, state=OPEN):
             if letter.kind == DeadLetterKind.NOTICE or self._failed_before(letter, run):
                 self.close(letter.id, SUPERSEDED)
+            else:
+                self._subjects.add(run.subject)
 
     def _failed_before(self, letter: DeadLetter, run: Run) -> bool:
         failed = self._state.get(RunRow, letter.run) if letter.kind == DeadLetterKind.STEP else None

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from msgspec import Struct
+
 from penstock.core import identity, lifecycle
 from penstock.core.errors import Invalid
 from penstock.core.event import Event, digest, encode, path_of
@@ -34,8 +36,14 @@ from penstock.workflows.registry import Registry
 
 READER = "pump"
 STORAGES = "/storages/"
+UNREADABLE = "penstock.log.unreadable"
+"""Type of what stands for a record that the log cannot read."""
 WISHES = frozenset({lifecycle.RUN_REQUESTED, lifecycle.RUN_CANCEL_REQUESTED})
 """No trigger sees these: a wish carries the subject of the event that it is about."""
+
+
+class _Unreadable(Struct):
+    reason: str = "the record cannot be read"
 
 
 class Pump:
@@ -154,6 +162,11 @@ class Pump:
         event = record.event
         if event.source == lifecycle.SOURCE:
             self._fold_own(record)
+        elif event.type == UNREADABLE:
+            self._letters.put(
+                _dead_letter(record, DeadLetterKind.EVENT, data_of(event, _Unreadable).reason, LOCAL_TENANT)
+            )
+            return
         elif event.source not in self._numbered:
             if self._state.get(Seen, event.source, event.id) is not None:
                 return

@@ -45,6 +45,7 @@ class Shard:
         parts = self.parts
         self._check_log()
         parts.registry.load()
+        parts.letters.load()
         parts.keeper.load()
         self._replay()
         parts.keeper.caught_up()  # before anything is waited for, and so before any commit

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from functools import partial
-
-from penstock.core.ports import DeadLetterSink, Ledger
+from penstock.core.ports import DeadLetterSink, Ledger, Runtime
 from penstock.server.settings import StorageSettings
 from penstock.sources.folder import FolderSettings, FolderSource
 from penstock.storage.publish import PRIVATE, Publisher
 
 
 def watch(
-    storage: StorageSettings, ledger: Ledger, dead_letter: DeadLetterSink, publisher: Publisher
+    storage: StorageSettings,
+    ledger: Ledger,
+    dead_letter: DeadLetterSink,
+    publisher: Publisher,
+    runtime: Runtime,
 ) -> FolderSource:
-    """Return the source that watches a storage's folder; ``publisher`` knows which files are results."""
+    """Return the source that watches a storage's folder.
+
+    Args:
+        storage: As configured.
+        ledger: What is known of its files.
+        dead_letter: Told of what cannot be read.
+        publisher: Knows which files are results.
+        runtime: Its workers are renewed when another disk is mounted there.
+    """
+
+    def begun(device: int, inode: int) -> None:
+        if publisher.watched(storage.name, device, inode):
+            runtime.renew()
+
     default = FolderSettings(folder=storage.folder)
     settings = FolderSettings(
         folder=storage.folder,
@@ -28,5 +43,5 @@ def watch(
         dead_letter,
         publisher.published,
         moved=publisher.moved,
-        begun=partial(publisher.watched, storage.name),
+        begun=begun,
     )

@@ -30,9 +30,10 @@ class Place:
         self._before = before
         self._watched: tuple[int, int] | None = None
 
-    def watched(self, device: int, inode: int) -> None:
-        """Its source watches this folder now."""
-        self._watched = device, inode
+    def watched(self, device: int, inode: int) -> bool:
+        """Its source watches this folder now. Returns whether it watched another one before."""
+        before, self._watched = self._watched, (device, inode)
+        return before is not None and before != self._watched
 
     @contextmanager
     def opened(self) -> Iterator[int]:

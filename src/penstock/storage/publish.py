@@ -177,10 +177,15 @@ class Publisher:
             await self._patience.do(place, partial(move_all, place, moves))
         return tuple(output_text(target) for _, target in moves)
 
-    def watched(self, storage: str, device: int, inode: int) -> None:
-        """A storage's source begins to watch this folder: outputs go into no other from now on."""
-        self._places[storage].watched(device, inode)
+    def watched(self, storage: str, device: int, inode: int) -> bool:
+        """A storage's source begins to watch this folder: outputs go into no other from now on.
+
+        Returns:
+            Whether it watched another one before.
+        """
+        changed = self._places[storage].watched(device, inode)
         self._patience.again(storage)
+        return changed
 
     def settle(self, key: str) -> None:
         """Mark an intent as done; call it when its event is on the log."""

@@ -60,6 +60,9 @@ class FakeRuntime:
         if answer.scratch:
             shutil.rmtree(answer.scratch, ignore_errors=True)
 
+    def renew(self) -> None:
+        """There is nothing that a call has seen before."""
+
     def sweep_earlier(self) -> None:
         """Nothing outlives this object, so nothing is left."""
 

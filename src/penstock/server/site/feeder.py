@@ -80,7 +80,7 @@ class Feeder:
         self._log = log
         self._memory = memory
         watched = tuple(
-            watch(storage, memory.ledger, memory.dead_letter, memory.publisher)
+            watch(storage, memory.ledger, memory.dead_letter, memory.publisher, shared.runtime)
             for storage in shared.settings.storages
         )
         self.sources: Sequence[Source] = watched + open_sources(
