@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from benchmarks import backtesting, burst, elsewhere, fresh, graphs, idle, kills, latency, storing
+from benchmarks import backtesting, burst, elsewhere, fresh, graphs, idle, ingest, kills, latency, storing
 from benchmarks.progress import Progress
 from benchmarks.rows import Benchmark, Failed, Row
 from benchmarks.sizes import DEFAULT, FULL, QUICK, Sizes
@@ -25,6 +25,7 @@ BENCHMARKS: dict[str, tuple[Benchmark, str]] = {
     "neighbours": (elsewhere.neighbours, "a function beside seven kinds of hostile ones; 8 minutes"),
     "append": (storing.run, "log and state alone; 1 minute"),
     "backtest": (backtesting.run, "a trigger against a million events of the past; 3 minutes"),
+    "ingest": (ingest.run, "dCache's billing records through Kafka to decisions in PostgreSQL; 3 minutes"),
     "pool": (elsewhere.pool, "the warm pool alone; 1 minute"),
 }
 VERDICTS = {True: "yes", False: "NO", None: "-"}
