@@ -9,7 +9,7 @@ from typing import NamedTuple
 from penstock.core.event import Event
 from penstock.core.filter import Explanation, View, explain, parse
 from penstock.core.lifecycle import run_id
-from penstock.core.rows import Decision, Outcome
+from penstock.core.rows import Decision, Definition, Outcome
 from penstock.core.workflow import Trigger
 from penstock.server.api.definitions import active_triggers
 from penstock.server.api.desk import Desk
@@ -54,7 +54,9 @@ async def accounts_of(desk: Desk, event: Event, entry: Entry | None) -> Accounts
     decisions: dict[str, Decision] = {}
     if entry is not None:
         decisions = {row.trigger: row for row in await desk.state.decisions(event.id, event.source)}
-    triggers = [trigger for _, trigger in await active_triggers(desk)]
+    deployed = await active_triggers(desk)
+    triggers = [trigger for _, trigger in deployed]
+    newer = _newer(desk, deployed, entry)
     triggers.sort(key=lambda trigger: (trigger.id not in decisions, trigger.name))
     loop = asyncio.get_running_loop()
     verdicts = await loop.run_in_executor(None, _verdicts, triggers[:LOOKED_AT_MAX], event)
@@ -66,9 +68,23 @@ async def accounts_of(desk: Desk, event: Event, entry: Entry | None) -> Accounts
     for verdict in shown:
         row = runs.get(ids[verdict.trigger.id])
         run = run_summary(row) if row is not None else None
-        account = _account(verdict, decisions.get(verdict.trigger.id), run, entry)
+        account = _account(verdict, decisions.get(verdict.trigger.id), run, newer)
         made.append(await _with_work(desk, account, run) if run is not None else account)
     return Accounts(made, len(triggers), _misses(verdicts, decisions))
+
+
+def _newer(
+    desk: Desk, deployed: Sequence[tuple[Definition, Trigger]], entry: Entry | None
+) -> frozenset[str] | None:
+    """Return the triggers that are newer than an event, by id; None without an event.
+
+    At a site a trigger begins in each partition at another place: its last change tells there.
+    """
+    if entry is None:
+        return None
+    if desk.settings.postgres is None:
+        return frozenset(trigger.id for _, trigger in deployed if entry.offset < trigger.since)
+    return frozenset(trigger.id for row, trigger in deployed if entry.appended_ns < row.deployed_ns)
 
 
 def _verdicts(triggers: Sequence[Trigger], event: Event) -> list[Verdict]:
@@ -98,16 +114,15 @@ def _run_id(trigger: Trigger, decision: Decision | None, entry: Entry | None) ->
 
 
 def _account(
-    verdict: Verdict, decision: Decision | None, run: RunSummary | None, entry: Entry | None
+    verdict: Verdict, decision: Decision | None, run: RunSummary | None, newer: frozenset[str] | None
 ) -> Account:
     trigger, reason, miss = verdict
-    offset = entry.offset if entry is not None else None
     return Account(
         trigger=trigger.name,
         workflow=trigger.workflow,
         wanted=reason.holds,
         outcome=decision.outcome if decision is not None else "",
-        sentences=_sentences(trigger, decision, reason.failures(), offset, run),
+        sentences=_sentences(trigger, decision, reason.failures(), newer, run),
         tree=list(reason.lines()),
         run=run,
         attempts=[],
@@ -120,7 +135,7 @@ def _sentences(
     trigger: Trigger,
     decision: Decision | None,
     failures: list[str],
-    offset: int | None,
+    newer: frozenset[str] | None,
     run: RunSummary | None,
 ) -> list[str]:
     later = run is not None and (decision is None or decision.run != run.id)
@@ -134,12 +149,12 @@ def _sentences(
         return [made, *(asked or filter(None, [decision.reason])), *failures]
     if asked or failures:
         return asked + failures
-    if offset is not None and offset < trigger.since:
+    if newer is not None and trigger.id in newer:
         return [
             "the filter wants it, but the trigger is newer than the event; "
             "`penstock replay` runs it for old ones"
         ]
-    if offset is not None:
+    if newer is not None:
         return ["the filter wants it; nothing has been decided yet, or the trigger had another filter then"]
     return ["the filter would want it"] + (["but the trigger is paused"] if trigger.paused else [])
 

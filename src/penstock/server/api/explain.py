@@ -13,7 +13,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from penstock.core import lifecycle
-from penstock.core.errors import Invalid, NotFound
+from penstock.core.errors import Invalid, NotFound, Trimmed
 from penstock.core.event import FILE_CREATED, FILE_UPDATED, Event, path_of, subject_of
 from penstock.core.snapshot import restore
 from penstock.server.api.accounts import Accounts, accounts_of
@@ -70,11 +70,31 @@ async def _event(desk: Desk, text: str) -> Entry:
     if text.isascii() and text.isdigit() and len(text) <= DIGITS_MAX:
         return await desk.history.entry(int(text), desk.tail.end)
     decided = {row.source: row.offset for row in await desk.state.decisions(text)}
-    if len(decided) > 1:
-        places = ", ".join(f"{offset} of {source}" for source, offset in sorted(decided.items()))
+    found = [await _decided(desk, text, source, offset) for source, offset in sorted(decided.items())]
+    if len(found) > 1:
+        places = ", ".join(f"{entry.offset} of {entry.event.source}" for entry in found)
         raise Invalid(f"several events have the id {text[:80]!r}; name one by its offset: {places[:500]}")
-    for offset in decided.values():
-        return await desk.history.entry(offset, desk.tail.end)
+    return found[0] if found else await _of_id(desk, text)
+
+
+async def _decided(desk: Desk, text: str, source: str, offset: int) -> Entry:
+    """Return the event that was decided on; at a site it has another offset in the API's copy of the log."""
+    gone: Trimmed | None = None
+    try:
+        entry = await desk.history.entry(offset, desk.tail.end)
+        if entry.event.id == text and source in (entry.event.source, ""):
+            return entry
+    except NotFound:
+        pass
+    except Trimmed as error:
+        gone = error
+    for entry in await desk.history.naming(text, desk.tail.end):
+        if entry.event.id == text and source in (entry.event.source, ""):
+            return entry
+    raise gone or NotFound(f"there is no event {text[:80]!r} among the newest of the log")
+
+
+async def _of_id(desk: Desk, text: str) -> Entry:
     found = await desk.history.of_id(text, desk.tail.end)
     if found is None:
         raise NotFound(f"there is no event {text[:80]!r} among the newest of the log")

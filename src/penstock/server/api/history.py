@@ -21,6 +21,8 @@ from penstock.server.api.times import shown
 
 SCAN_RECORDS_MAX = 50_000
 """Most records that one question looks at; its answer says where to go on."""
+NAMING_MAX = 20
+"""Most records that are looked at for one id."""
 SEARCH_RECORDS_MAX = 300_000
 """Most records that are searched for the events about one subject."""
 BLOCK = 1000
@@ -137,9 +139,13 @@ class History:
 
     async def of_id(self, event_id: str, end: int) -> Entry | None:
         """Return the newest event with this id, among the newest ``SEARCH_RECORDS_MAX``."""
-        needle = b'"id":' + msgspec.json.encode(event_id)
-        found = await self._in_thread(lambda: self._search(needle, end, 20))
+        found = await self.naming(event_id, end)
         return next((entry for entry in found if entry.event.id == event_id), None)
+
+    async def naming(self, event_id: str, end: int) -> list[Entry]:
+        """Return the newest records that are an event with this id, or hold one, newest first."""
+        needle = b'"id":' + msgspec.json.encode(event_id)
+        return await self._in_thread(lambda: self._search(needle, end, NAMING_MAX))
 
     def _search(self, needle: bytes, end: int, most: int) -> list[Entry]:
         first = max(self._reader.first(), end - SEARCH_RECORDS_MAX)

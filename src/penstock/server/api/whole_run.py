@@ -102,13 +102,26 @@ async def event_of(desk: Desk, run: Run) -> Entry | None:
     Where a person or a replay asked for the run, the event is in the request.
     """
     try:
-        entry = await desk.history.entry(run.offset, desk.tail.end)
-        if entry.event.type != lifecycle.RUN_REQUESTED:
-            return entry
-        request = data_of(entry.event, RunRequest)
-        return entry_of(Record(0, entry.offset, entry.appended_ns, decode(request.event)))
+        entries = [await desk.history.entry(run.offset, desk.tail.end)]
     except PenstockError:
-        return None
+        entries = []
+    found = _worked_on(entries, run)
+    if found is None:  # at a site a run knows its partition's offset, and the API's copy has its own
+        found = _worked_on(await desk.history.naming(run.event_id, desk.tail.end), run)
+    return found
+
+
+def _worked_on(entries: list[Entry], run: Run) -> Entry | None:
+    for entry in entries:
+        event = entry.event
+        try:
+            if event.type == lifecycle.RUN_REQUESTED:
+                event = decode(data_of(event, RunRequest).event)
+        except PenstockError:
+            continue
+        if event.id == run.event_id and (event.subject or "") == run.subject:
+            return entry_of(Record(0, entry.offset, entry.appended_ns, event))
+    return None
 
 
 async def _children(desk: Desk, run: str, outputs: list[OutputView], since_ns: int) -> list[RunSummary]:
