@@ -266,6 +266,31 @@ class Loss(Struct, frozen=True, kw_only=True):
 LossSink = Callable[[Loss], None]
 
 
+class Covered(Struct, frozen=True, kw_only=True):
+    """A source has compared a folder with the ledger by itself.
+
+    Attributes:
+        storage: Where.
+        folder: With all below it.
+        begun_ns: When it began, POSIX nanoseconds: what happened before was told.
+        listed: Files found.
+        created: Contents told of.
+        deleted: Ends told of.
+        unread: Folders and files that could not be read; with any, nothing is proven.
+    """
+
+    storage: str
+    folder: bytes
+    begun_ns: int
+    listed: int = 0
+    created: int = 0
+    deleted: int = 0
+    unread: int = 0
+
+
+CoveredSink = Callable[[Covered], None]
+
+
 class Listed(Struct, frozen=True, kw_only=True):
     """A file as its storage describes it now.
 

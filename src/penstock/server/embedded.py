@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
+from penstock.core.event import Event
 from penstock.core.ports import ShardLog, Source, SourceContext
+from penstock.core.rows import Seen
 from penstock.log.embedded import EmbeddedLog
 from penstock.server.engine import Copy, Engine
 from penstock.server.housekeeping import pinned, tidy
@@ -13,6 +15,7 @@ from penstock.server.kinds import loss_letter, open_sources
 from penstock.server.life import Life
 from penstock.server.parts import Parts
 from penstock.server.pump import STORAGES
+from penstock.server.reconcile import Reconciler
 from penstock.server.settings import Places, Settings
 from penstock.server.shard import Shard
 from penstock.server.shared import share
@@ -49,7 +52,9 @@ def build(settings: Settings, places: Places, synced: Callable[[int], None], cgr
     state = EmbeddedState(places.state / "state.db")
     numbered = frozenset(f"{STORAGES}{storage.name}" for storage in settings.storages)
     shard = build_shard(shared, log, state, numbered=numbered)
-    return Engine(shared, shard, feeding(shard.parts, settings, life), mirror)
+    reconciler = reconciling(shard.parts, settings, life)
+    sources = feeding(shard.parts, settings, life, reconciler)
+    return Engine(shared, shard, sources, reconciler, mirror)
 
 
 def _in_kafka(
@@ -69,21 +74,41 @@ def _in_kafka(
     return KafkaLog(settings.kafka, 0), mirror
 
 
-def feeding(parts: Parts, settings: Settings, life: Life) -> tuple[Source, ...]:
+def reconciling(parts: Parts, settings: Settings, life: Life) -> Reconciler:
+    """Return what makes losses good."""
+
+    async def seen(events: Sequence[Event]) -> set[str]:
+        return {event.id for event in events if parts.state.get(Seen, event.source, event.id) is not None}
+
+    return Reconciler(
+        parts.state,
+        parts.ledger,
+        staged=parts.checkpoint.touch,
+        durable=parts.checkpoint.durable,
+        seen=seen,
+        unlisted=lambda source, loss: parts.dead_letter(loss_letter(source, loss)),
+        files_per_s=settings.reconcile.files_per_s,
+        life=life,
+    )
+
+
+def feeding(parts: Parts, settings: Settings, life: Life, reconciler: Reconciler) -> tuple[Source, ...]:
     """Return the sources that the settings name; one that cannot work is told among the troubles."""
     watched = tuple(
-        watch(storage, parts.ledger, parts.dead_letter, parts.publisher, parts.runtime)
+        watch(storage, parts.ledger, parts.dead_letter, parts.publisher, parts.runtime, reconciler.covered)
         for storage in settings.storages
     )
-    context = partial(_context, parts)
-    return watched + open_sources(settings.sources, context, life.troubles)
+    context = partial(_context, parts, reconciler)
+    sources = watched + open_sources(settings.sources, context, life.troubles)
+    reconciler.add(sources)
+    return sources
 
 
-def _context(parts: Parts, name: str) -> SourceContext:
+def _context(parts: Parts, reconciler: Reconciler, name: str) -> SourceContext:
     return SourceContext(
         name=name,
         ledger=parts.ledger,
         dead_letter=parts.dead_letter,
-        lost=lambda loss: parts.dead_letter(loss_letter(name, loss)),
+        lost=partial(reconciler.lost, name),
         kept=parts.checkpoint.durable,
     )

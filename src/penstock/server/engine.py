@@ -15,6 +15,7 @@ from penstock.core.event import Event
 from penstock.core.ports import Source
 from penstock.server.existing import Existing
 from penstock.server.housekeeping import tidy
+from penstock.server.reconcile import Reconciler
 from penstock.server.shard import Shard
 from penstock.server.shared import Shared
 
@@ -42,16 +43,23 @@ class Engine:
         shared: Workers, queue and so on.
         shard: Folds the log.
         sources: Feed it.
+        reconciler: Makes good what sources lost.
         copy: Of the log, where that is elsewhere.
     """
 
     def __init__(
-        self, shared: Shared, shard: Shard, sources: Sequence[Source], copy: Copy | None = None
+        self,
+        shared: Shared,
+        shard: Shard,
+        sources: Sequence[Source],
+        reconciler: Reconciler,
+        copy: Copy | None = None,
     ) -> None:
         self.parts = shard.parts
         self.life = shared.life
         self.shard = shard
         self.sources = sources
+        self.reconciler = reconciler
         self._shared = shared
         self._copy = copy
         self.existing = Existing(shard, sources, shared.life.troubles)
@@ -62,6 +70,7 @@ class Engine:
         if self._copy is not None:
             self.life.spawn("the copy of the log", self._copy.keep())
         self._shared.runtime.sweep_earlier()  # not before: what an earlier life left may still be published
+        self.reconciler.start(self._append)
         for source in self.sources:
             self.life.spawn(f"source {source.name}", self._run_source(source))
         await self._sources_ready()
@@ -85,6 +94,7 @@ class Engine:
             try:
                 async for events in source.events():
                     await self._append(events)
+                    self.reconciler.heard(source, len(events))
                     self.life.troubles.pop(source.name, None)
             except Unavailable as error:
                 self.life.trouble(source.name, str(error))
@@ -125,4 +135,5 @@ class Engine:
         await self._shared.close()
         if self._copy is not None:
             self._copy.close()
+        await self.reconciler.close()
         await self.shard.finish()

@@ -112,6 +112,21 @@ class HealthOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     port: int = 0
 
 
+class ReconcileOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How storages are listed where something was lost.
+
+    Attributes:
+        files_per_s: Most files listed in a second, so that neither the storage nor other events are slowed.
+    """
+
+    files_per_s: float = 20_000.0
+
+    def __post_init__(self) -> None:
+        """Refuse a pace that never ends."""
+        if self.files_per_s <= 0:
+            raise ValueError(f"files_per_s is {self.files_per_s}; expected more than 0")
+
+
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that can be set.
 
@@ -127,6 +142,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         batch: Local batch queue.
         log: Retention of events.
         receive: Door for systems that call us.
+        reconcile: Listing of storages where something was lost.
         health: Where a site's processes tell how they are.
         kafka: The log of a site (``log.kafka_settings``); None for the embedded one.
         postgres: The state of a site (``state.postgres.settings``); None for the embedded one.
@@ -143,6 +159,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     batch: BatchOptions = BatchOptions()
     log: LogSettings = LogSettings()
     receive: ReceiveOptions = ReceiveOptions()
+    reconcile: ReconcileOptions = ReconcileOptions()
     health: HealthOptions = HealthOptions()
     kafka: Any = None
     postgres: Any = None

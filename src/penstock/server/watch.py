@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from penstock.core.ports import DeadLetterSink, Ledger, Runtime
+from penstock.core.ports import CoveredSink, DeadLetterSink, Ledger, Runtime
 from penstock.server.settings import StorageSettings
 from penstock.sources.folder import FolderSettings, FolderSource
 from penstock.storage.publish import PRIVATE, Publisher
@@ -14,6 +14,7 @@ def watch(
     dead_letter: DeadLetterSink,
     publisher: Publisher,
     runtime: Runtime,
+    covered: CoveredSink,
 ) -> FolderSource:
     """Return the source that watches a storage's folder.
 
@@ -23,6 +24,7 @@ def watch(
         dead_letter: Told of what cannot be read.
         publisher: Knows which files are results.
         runtime: Its workers are renewed when another disk is mounted there.
+        covered: Told of each folder that was compared with the ledger.
     """
 
     def begun(device: int, inode: int) -> None:
@@ -44,4 +46,5 @@ def watch(
         publisher.published,
         moved=publisher.moved,
         begun=begun,
+        covered=covered,
     )

@@ -15,7 +15,7 @@ import os
 from collections.abc import AsyncIterator, Sequence
 
 from penstock.core.event import Event
-from penstock.core.ports import DeadLetterSink, Ledger
+from penstock.core.ports import CoveredSink, DeadLetterSink, Ledger
 from penstock.sources.compare import Comparer, stat_of
 from penstock.sources.describe import Describer, Published
 from penstock.sources.filesystems import FileSystems
@@ -37,6 +37,7 @@ class FolderSource:
         filesystems: Answers about the machine's file systems.
         moved: Tells the run behind an output that was at this path before its folder was renamed.
         begun: Told of device and inode of the folder, each time that it begins to be watched.
+        covered: Told of each folder that was compared with the ledger.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class FolderSource:
         *,
         moved: Published = lambda _path, _stat: None,
         begun: Begun = lambda _device, _inode: None,
+        covered: CoveredSink = lambda _covered: None,
     ) -> None:
         self.name = settings.name
         self.root = os.path.realpath(os.fsencode(settings.folder))
@@ -59,6 +61,7 @@ class FolderSource:
         self._compare = Comparer(settings.name, ledger, self._describe, tell_existing=settings.existing)
         self._filesystems = filesystems or FileSystems(settings.accept_filesystems)
         self._begun = begun
+        self._covered = covered
         self._watching: Watching | None = None
         self._ready = asyncio.Event()
 
@@ -83,6 +86,7 @@ class FolderSource:
             self._filesystems,
             self._ready,
             self._begun,
+            self._covered,
         )
         self._watching = watching
         try:
@@ -119,6 +123,11 @@ class FolderSource:
                 paths = []
         if paths:
             yield await self._listed(paths)
+
+    def compare(self, folder: bytes) -> None:
+        """Compare a folder with the ledger, in the background; while it is not watched, that comes anyway."""
+        if self._watching is not None:
+            self._watching.compare(folder)
 
     async def close(self) -> None:
         """End ``events`` and let go of all watches."""

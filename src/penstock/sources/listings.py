@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from penstock.core.event import Event
+from penstock.core.event import NEW_CONTENT, Event
+from penstock.core.ports import Covered, CoveredSink
 from penstock.sources.compare import Comparer, stat_of
 from penstock.sources.describe import Describer
 from penstock.sources.filesystems import FileSystems
@@ -37,6 +38,7 @@ class Listings:
         fault: Told of paths that cannot be read.
         ready: Set when the whole tree was listed once.
         wait_for_pair: See ``notices.Scans``.
+        covered: Told of each tree that was compared as a whole.
 
     Attributes:
         unsettled: Files that may be being written to, to be looked at again by ``settled``.
@@ -53,13 +55,19 @@ class Listings:
     fault: Callable[[Fault], None]
     ready: asyncio.Event
     wait_for_pair: Callable[[int], None]
+    covered: CoveredSink
     unsettled: dict[bytes, None] = field(default_factory=dict)
     devices: dict[int, str] = field(default_factory=dict)
 
     def whole(self) -> None:
         """Compare the whole tree with the ledger."""
         walk = self._walk(self.root.path)
-        self.scanner.ask(Scan(walk=walk, missing_below=self.root.path, whole=True, may_predate=True))
+        scan = Scan(walk=walk, missing_below=self.root.path, whole=True, may_predate=True, proves=True)
+        self.scanner.ask(scan)
+
+    def again(self, folder: bytes) -> None:
+        """Compare a folder with the ledger once more."""
+        self.scanner.ask(Scan(walk=self._walk(folder), missing_below=folder, proves=True))
 
     def discover(self, folder: bytes) -> list[Event]:
         """Watch and list a new folder, the first files at once and the rest in the background."""
@@ -99,14 +107,33 @@ class Listings:
         """Return the events of what a step of a listing found, compared once more."""
         for fault in chunk.faults:
             self.fault(fault)
+        tally = chunk.scan.tally
+        tally.unread += len(chunk.faults)
         events = [event for seen in chunk.looks if (event := self._found(seen, chunk.scan))]
+        tally.created += sum(event.type in NEW_CONTENT for event in events)
         if chunk.gone:
             self.root.check_watched()  # An unmounted disk is no deletion of its files.
-            events += [event for path in chunk.gone if (event := self._missing(path))]
+            ended = [event for path in chunk.gone if (event := self._missing(path))]
+            tally.deleted += len(ended)
+            events += ended
         if chunk.last and chunk.scan.whole:
             self.root.listed()
             self.ready.set()
+        if chunk.last and chunk.scan.proves:
+            self.covered(self._covered(chunk.scan))
         return events
+
+    def _covered(self, scan: Scan) -> Covered:
+        tally = scan.tally
+        return Covered(
+            storage=self.settings.name,
+            folder=scan.missing_below,
+            begun_ns=tally.begun_ns,
+            listed=tally.listed,
+            created=tally.created,
+            deleted=tally.deleted,
+            unread=tally.unread,
+        )
 
     def _found(self, seen: Look, scan: Scan) -> Event | None:
         if seen.stat is None or seen.writers is Writers.SOME:

@@ -8,6 +8,7 @@ handed to the source as a ``Chunk`` and compared there, between two reads of not
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,17 @@ CHUNKS_MAX = 2
 _T = TypeVar("_T")
 
 
+@dataclass(kw_only=True)
+class Tally:
+    """What a scan has come to so far."""
+
+    begun_ns: int = 0
+    listed: int = 0
+    created: int = 0
+    deleted: int = 0
+    unread: int = 0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scan:
     """One thing to list.
@@ -34,6 +46,8 @@ class Scan:
         moved: Former and present path of a renamed folder.
         whole: Whether it covers the whole tree.
         may_predate: Whether files older than the baseline are taken in without an event.
+        proves: Whether all that happened in ``missing_below`` is told when it ends.
+        tally: What it has come to.
     """
 
     walk: Walk | None = None
@@ -42,6 +56,8 @@ class Scan:
     moved: tuple[bytes, bytes] | None = None
     whole: bool = False
     may_predate: bool = False
+    proves: bool = False
+    tally: Tally = field(default_factory=Tally)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,8 +144,10 @@ class Scanner:
         self._thread.shutdown(wait=True, cancel_futures=True)
 
     async def _scan(self, scan: Scan) -> None:
+        scan.tally.begun_ns = time.time_ns()
         while scan.walk is not None and not scan.walk.done:
             step = await self._in_thread(scan.walk.step, self.step_max)
+            scan.tally.listed += len(step.files)
             different = [path for path, stat in step.files if not self.compare.is_known(path, stat)]
             await self._look(scan, different, step.faults)
         await self._look(scan, scan.paths, ())

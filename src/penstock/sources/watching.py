@@ -13,7 +13,7 @@ import os
 
 from penstock.core.errors import Refused
 from penstock.core.event import Event
-from penstock.core.ports import DeadLetterSink, Ledger
+from penstock.core.ports import CoveredSink, DeadLetterSink, Ledger
 from penstock.sources.compare import Comparer
 from penstock.sources.describe import Describer
 from penstock.sources.faults import shown, tell, too_few_watches
@@ -49,6 +49,7 @@ class Watching:
         filesystems: FileSystems,
         ready: asyncio.Event,
         begun: Begun,
+        covered: CoveredSink,
     ) -> None:
         self.ended = False
         self._root = root
@@ -60,6 +61,7 @@ class Watching:
         self._dead_letter = dead_letter
         self._filesystems = filesystems
         self._ready = ready
+        self._covered = covered
         self._ignore = Ignore(settings.ignore)
         self._buffers: list[bytes] = []
         self._buffered = 0
@@ -102,6 +104,7 @@ class Watching:
             fault=self._fault,
             ready=self._ready,
             wait_for_pair=self._wait_for_pair,
+            covered=self._covered,
         )
         self._reader = Reader(
             self._root,
@@ -138,6 +141,10 @@ class Watching:
         if not events:
             self._raise_what_ended_it()
         return events
+
+    def compare(self, folder: bytes) -> None:
+        """Compare a folder with the ledger once more, in the background."""
+        self._listings.again(folder)
 
     def has_work(self) -> bool:
         """Whether ``work`` has anything to do."""

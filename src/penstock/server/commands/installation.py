@@ -8,13 +8,15 @@ from time import time_ns
 from typing import Any
 
 from penstock.core.errors import Conflict, Refused
+from penstock.core.event import path_of
 from penstock.functions.pool import Pool
 from penstock.log.embedded import EmbeddedLog
 from penstock.server.backfill import BATCH
 from penstock.server.commands.definitions import find_trigger
-from penstock.server.commands.wishes import BackupWish, LogWish, ReplayWish, Who
+from penstock.server.commands.wishes import BackupWish, LogWish, ReconcileWish, ReplayWish, Who
 from penstock.server.engine import Engine
 from penstock.server.jobs import job_log
+from penstock.server.reconcile import ordered
 from penstock.state.embedded import EmbeddedState
 
 SHOWN_MAX = 1000
@@ -51,6 +53,15 @@ class Whole:
         if not wish.dry_run:
             await self._parts.checkpoint.durable()
         return {"trigger": trigger.name, "events": shown, "count": count}
+
+    async def reconcile(self, wish: ReconcileWish) -> Any:
+        """Have a folder compared, or say what that would tell."""
+        folder = path_of(wish.folder) or b"/"
+        if wish.dry_run:
+            return await self._engine.reconciler.trial(wish.storage, folder)
+        row = self._engine.reconciler.order(wish.storage, folder, wish.reason)
+        await self._parts.checkpoint.durable()
+        return ordered(row)
 
     async def log(self, wish: LogWish) -> Any:
         """Return ``file:start:``, or an empty text while the call has not begun."""

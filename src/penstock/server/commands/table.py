@@ -92,6 +92,7 @@ def embedded_commands(engine: Engine) -> Commands:
     more: dict[str, tuple[type[wishes.Who], Handler]] = {
         "replay": (wishes.ReplayWish, whole.replay),
         "backup": (wishes.BackupWish, whole.backup),
+        "reconcile": (wishes.ReconcileWish, whole.reconcile),
         "log": (wishes.LogWish, whole.log),
         "status": (wishes.Who, whole.status),
         "stop": (wishes.Who, whole.stop),

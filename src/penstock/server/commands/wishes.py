@@ -75,13 +75,15 @@ class LetterWish(Who):
 
 
 class ReplayWish(Who):
-    """Run a trigger for events of the log, from an offset up to another."""
+    """Run a trigger for events of the log, from an offset up to another; at a site, between two times."""
 
     trigger: str
     since: int
     until: int
     again: bool = False
     dry_run: bool = False
+    since_ns: int = 0
+    until_ns: int = 0
 
 
 class LogWish(Who):
@@ -91,6 +93,15 @@ class LogWish(Who):
     step: str
     attempt: int
     item: int = -1
+
+
+class ReconcileWish(Who):
+    """Compare a folder (percent-encoded; empty for all) of a storage with what is known of it."""
+
+    storage: str
+    folder: str = ""
+    reason: str = "asked for by a person"
+    dry_run: bool = False
 
 
 class BackupWish(Who):

@@ -9,19 +9,24 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from functools import partial
 
 from penstock.core.errors import Refused, Unavailable
 from penstock.core.event import Event
-from penstock.core.ports import Source, SourceContext
-from penstock.core.rows import DeadLetter
+from penstock.core.ports import LossSink, Source, SourceContext
+from penstock.core.rows import DeadLetter, TreeRow
 from penstock.log.kafka import KafkaLog
 from penstock.server.checkpoint import Checkpoint
 from penstock.server.kinds import loss_letter, open_sources
 from penstock.server.ledger import PendingLedger
 from penstock.server.letters import Letters
+from penstock.server.reconcile import Reconciler
 from penstock.server.shared import Shared
 from penstock.server.watch import watch
+from penstock.state.postgres.changes import changes
+from penstock.state.postgres.door import PostgresDoor
 from penstock.state.postgres.state import PostgresState
+from penstock.state.reader import StateReader
 from penstock.storage.publish import Publisher
 
 logger = logging.getLogger("penstock.site")
@@ -45,15 +50,20 @@ class SourceMemory:
         self.ledger = PendingLedger(state, self.checkpoint.touch, PENDING_MAX)
         self.publisher = Publisher(shared.roots, state, self.checkpoint.durable)
 
-    def context(self, name: str) -> SourceContext:
+    def context(self, name: str, lost: LossSink) -> SourceContext:
         """Return what a source of this name is given."""
         return SourceContext(
             name=name,
             ledger=self.ledger,
             dead_letter=self.dead_letter,
-            lost=lambda loss: self.dead_letter(loss_letter(name, loss)),
+            lost=lost,
             kept=self.checkpoint.durable,
         )
+
+    @property
+    def state(self) -> PostgresState:
+        """What is behind it."""
+        return self._state
 
     def dead_letter(self, letter: DeadLetter) -> None:
         """Keep a letter, soon."""
@@ -64,6 +74,25 @@ class SourceMemory:
         """Keep what is known, and let go."""
         await self.checkpoint.close()
         self._state.close()
+
+
+def reconciling(shared: Shared, memory: SourceMemory, reader: StateReader) -> Reconciler:
+    """Return what makes losses good."""
+
+    async def seen(events: Sequence[Event]) -> set[str]:
+        known = await reader.first_offsets([(event.source, event.id) for event in events])
+        return {event_id for _, event_id in known}
+
+    return Reconciler(
+        memory.state,
+        memory.ledger,
+        staged=memory.checkpoint.touch,
+        durable=memory.checkpoint.durable,
+        seen=seen,
+        unlisted=lambda source, loss: memory.dead_letter(loss_letter(source, loss)),
+        files_per_s=shared.settings.reconcile.files_per_s,
+        life=shared.life,
+    )
 
 
 class Feeder:
@@ -79,16 +108,29 @@ class Feeder:
         self._life = shared.life
         self._log = log
         self._memory = memory
+        self._postgres = shared.settings.postgres
+        self._reader = StateReader(PostgresDoor(self._postgres))
+        reconciler = self.reconciler = reconciling(shared, memory, self._reader)
         watched = tuple(
-            watch(storage, memory.ledger, memory.dead_letter, memory.publisher, shared.runtime)
+            watch(
+                storage, memory.ledger, memory.dead_letter, memory.publisher, shared.runtime,
+                reconciler.covered,
+            )
             for storage in shared.settings.storages
-        )
+        )  # fmt: skip
+
+        def context(name: str) -> SourceContext:
+            return memory.context(name, partial(reconciler.lost, name))
+
         self.sources: Sequence[Source] = watched + open_sources(
-            shared.settings.sources, memory.context, shared.life.troubles
+            shared.settings.sources, context, shared.life.troubles
         )
+        reconciler.add(self.sources)
 
     def start(self) -> None:
         """Let all sources run."""
+        self.reconciler.start(self.append)
+        self._life.spawn("orders", self._follow())
         for source in self.sources:
             self._life.spawn(f"source {source.name}", self._run(source))
 
@@ -97,6 +139,7 @@ class Feeder:
             try:
                 async for events in source.events():
                     await self.append(events)
+                    self.reconciler.heard(source, len(events))
                     self._life.troubles.pop(source.name, None)
             except Unavailable as error:
                 self._life.trouble(source.name, str(error))
@@ -106,6 +149,20 @@ class Feeder:
                 self._life.trouble(source.name, str(error))
                 logger.error("source %s stays off: %s", source.name, error)
                 return
+
+    async def _follow(self) -> None:
+        """Take in what other processes have opened, for ever."""
+        own = self._memory.state.partition
+        while True:
+            try:
+                async for told in changes(self._postgres):
+                    if any(change.partition < 0 and change.partition != own for change in told):
+                        self.reconciler.adopt(
+                            [row for row in self._memory.state.select(TreeRow) if row.lost_ns]
+                        )
+            except Unavailable as error:
+                logger.warning("%s", error)
+                await asyncio.sleep(error.retry_after_s)
 
     async def append(self, events: Sequence[Event]) -> None:
         """Put events on the log; while the brokers are away, wait, and the source with us."""
@@ -124,5 +181,7 @@ class Feeder:
         """End all sources, and keep what they know."""
         for source in self.sources:
             await source.close()
+        await self.reconciler.close()
         await self._memory.close()
+        await self._reader.close()
         await asyncio.to_thread(self._log.close)
