@@ -6,6 +6,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 from tests.servers.server import Missing, Server, free_port, program
@@ -16,9 +17,9 @@ CONFIGURATION = """\
 all.sitename PENSTOCK
 xrd.port {port}
 all.export / nolock
-oss.localroot {folder}/data
-all.adminpath {folder}/run
-all.pidpath {folder}/run
+oss.localroot {place}/data
+all.adminpath {place}/run
+all.pidpath {place}/run
 ofs.notify create closew closer mkdir mv rm rmdir trunc chmod msgs {small} {big} {sink}
 {formats}
 """
@@ -50,18 +51,18 @@ class Xrootd(Server):
     @property
     def data(self) -> Path:
         """Where its files are."""
-        return self.folder / "data"
+        return self.place / "data"
 
     @property
     def spool(self) -> Path:
         """Where its notices are kept by the default sink."""
-        return self.folder / "spool"
+        return self.place / "spool"
 
     @property
     def sink(self) -> str:
         """Where notices go to; by default our own program."""
         script = Path(__file__).parents[2] / "src/penstock/sources/xrootd_spooler.py"
-        copy = self.folder / "penstock-xrootd-spool"
+        copy = self.place / "penstock-xrootd-spool"
         if not copy.exists():
             shutil.copy(script, copy)
             copy.chmod(0o755)
@@ -76,38 +77,55 @@ class Xrootd(Server):
         self.port = free_port()
         # Its parts say the same of themselves before; the server as a whole names its port.
         self.ready = f":{self.port} initialization completed."  # type: ignore[misc]
+        # Not in the tests' folder: that is closed to other users, and closed again by the next test run.
+        self.place = Path(tempfile.mkdtemp(prefix="penstock-xrootd-"))
+        self.place.chmod(0o755)
         for part in ("data", "run", "spool"):
-            (self.folder / part).mkdir(exist_ok=True)
+            (self.place / part).mkdir(exist_ok=True)
         self.configure()
         if os.geteuid() == 0:  # It refuses to run as root.
-            _open_up(self.folder)
-            subprocess.run(["chown", "-R", "xrootd:", str(self.folder)], check=True)
+            subprocess.run(["chown", "-R", "xrootd:", str(self.place)], check=True)
 
     def configure(self) -> None:
         """Write its settings."""
         text = CONFIGURATION.format(
             port=self.port,
-            folder=self.folder,
+            place=self.place,
             small=self.small,
             big=self.big,
             sink=self.sink,
             formats=self.formats,
         )
-        (self.folder / "xrootd.cfg").write_text(text)
+        (self.place / "xrootd.cfg").write_text(text)
 
     def command(self) -> list[str]:
         """Return its command line; without a log file it prints."""
         user = ["-R", "xrootd"] if os.geteuid() == 0 else []
-        return [program("xrootd", "xrootd-server"), *user, "-c", "xrootd.cfg", "-n", "penstock", "-I", "v4"]
+        return [
+            program("xrootd", "xrootd-server"),
+            *user,
+            "-c",
+            str(self.place / "xrootd.cfg"),
+            "-n",
+            "penstock",
+            "-I",
+            "v4",
+        ]
 
     def described(self) -> dict[str, str]:
         """Return how it is reached."""
         return {"address": self.address, "data": str(self.data), "spool": str(self.spool)}
 
+    def kill(self) -> None:
+        """Kill it; what it made is removed, so it does not start again."""
+        super().kill()
+        if hasattr(self, "place"):
+            shutil.rmtree(self.place, ignore_errors=True)
+
     def put(self, path: bytes | str, text: str = "hello") -> None:
         """Upload a small file."""
         raw = path if isinstance(path, bytes) else path.encode()
-        source = self.folder / "upload"
+        source = self.place / "upload"
         source.write_text(text)
         self._call(["xrdcp", "-s", "-f", "-p", os.fsencode(source), self.address.encode() + b"/" + raw])
 
@@ -127,11 +145,3 @@ def _has_user() -> bool:
     except KeyError:
         return False
     return True
-
-
-def _open_up(folder: Path) -> None:
-    """Let the server's user come to its folder: temporary folders are closed to others."""
-    for place in (folder, *folder.parents):
-        if place == Path("/") or place.stat().st_mode & 0o001:
-            continue
-        place.chmod(place.stat().st_mode | 0o011)

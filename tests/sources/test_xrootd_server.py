@@ -34,7 +34,7 @@ class Silent(Xrootd):
 
     @property
     def sink(self) -> str:
-        return "|/usr/bin/sleep 600"
+        return "|/usr/bin/sleep 20"
 
     def flood(self, path: str, times: int) -> None:
         """Change a file's mode again and again, by one client."""
