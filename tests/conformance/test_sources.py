@@ -27,7 +27,8 @@ from penstock.sources.s3_kafka import S3Kafka, S3KafkaSettings
 from penstock.sources.s3_webhook import S3Webhook, S3WebhookSettings
 from penstock.sources.webhook import Webhook, WebhookSettings
 from penstock.sources.xrootd_notify import XrootdNotify, XrootdSettings
-from penstock.testing.source_suite import ReceiverSuite, SourceSuite
+from penstock.testing.receiver_suite import ReceiverSuite
+from penstock.testing.source_suite import SourceSuite
 
 DATA = Path(__file__).parents[1] / "data" / "sources"
 SECRET = "0123456789abcdef"

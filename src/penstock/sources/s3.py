@@ -1,24 +1,11 @@
 """Notifications of S3 storages (AWS, MinIO, Ceph) become events. Pure.
 
-What each name means (after ``s3:``, which only MinIO writes; a dash: it raises no event)::
-
-    ObjectCreated:Put Post Copy CompleteMultipartUpload, ObjectSynced:Create   file.created
-    ObjectCreated:PutTagging DeleteTagging PutRetention PutLegalHold,
-      ObjectTagging:*, ObjectAcl:*                                             file.attributes-changed
-    ObjectRemoved:*, LifecycleExpiration:*, ObjectLifecycle:Expiration:Current file.deleted
-    ObjectAccessed:Get                                                         file.read
-    ObjectRestore:Completed                                                    file.staged
-    …Transition…                                                               file.flushed
-    Replication:OperationFailedReplication                                     file.transfer-failed
-    a version that was not the newest, a delete marker, a bucket, a scan …     -
-    Ceph's ObjectCreated:Post without an eTag: an upload has begun             -
-
+What each name means is in ``s3_names``; ``ObjectCreated:Post`` without an eTag says that an upload begins.
 A path is ``/bucket/key``. A content's version is the storage's ``versionId``, else eTag and sequencer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -27,17 +14,9 @@ import msgspec
 from msgspec import Raw, Struct
 
 from penstock.core.errors import Invalid
-from penstock.core.event import (
-    FILE_ATTRIBUTES_CHANGED,
-    FILE_CREATED,
-    FILE_DELETED,
-    FILE_FLUSHED,
-    FILE_READ,
-    FILE_STAGED,
-    FILE_TRANSFER_FAILED,
-    Event,
-)
+from penstock.core.event import FILE_CREATED, FILE_DELETED, Event
 from penstock.sources.file_events import Storage, rfc3339_of
+from penstock.sources.s3_names import MARKERS, meaning
 
 RECORDS_MAX = 10_000
 """Records in one message."""
@@ -54,50 +33,6 @@ class Keys(StrEnum):
     """As in a form: ``+`` is a blank, ``%C3%BC`` is ü."""
     PLAIN = "plain"
     """As it is."""
-
-
-_MEANINGS: Mapping[str, str | None] = {
-    "ObjectCreated:Put": FILE_CREATED,
-    "ObjectCreated:Post": FILE_CREATED,
-    "ObjectCreated:Copy": FILE_CREATED,
-    "ObjectCreated:CompleteMultipartUpload": FILE_CREATED,
-    "ObjectSynced:Create": FILE_CREATED,
-    "ObjectCreated:PutTagging": FILE_ATTRIBUTES_CHANGED,
-    "ObjectCreated:DeleteTagging": FILE_ATTRIBUTES_CHANGED,
-    "ObjectCreated:PutRetention": FILE_ATTRIBUTES_CHANGED,
-    "ObjectCreated:PutLegalHold": FILE_ATTRIBUTES_CHANGED,
-    "ObjectTagging:Put": FILE_ATTRIBUTES_CHANGED,
-    "ObjectTagging:Delete": FILE_ATTRIBUTES_CHANGED,
-    "ObjectAcl:Put": FILE_ATTRIBUTES_CHANGED,
-    "ObjectRemoved:Delete": FILE_DELETED,
-    "ObjectRemoved:DeleteMarkerCreated": FILE_DELETED,
-    "ObjectRemoved:DeleteAllVersions": FILE_DELETED,
-    "ObjectRemoved:NoOP": None,
-    "LifecycleExpiration:Delete": FILE_DELETED,
-    "LifecycleExpiration:DeleteMarkerCreated": FILE_DELETED,
-    "LifecycleDelMarkerExpiration:Delete": None,
-    "ObjectLifecycle:Expiration:Current": FILE_DELETED,
-    "ObjectLifecycle:Expiration:NonCurrent": None,
-    "ObjectLifecycle:Expiration:DeleteMarker": None,
-    "ObjectLifecycle:Expiration:AbortMultipartUpload": None,
-    "ObjectLifecycle:Transition:Current": FILE_FLUSHED,
-    "ObjectLifecycle:Transition:NonCurrent": None,
-    "ObjectSynced:Delete": FILE_DELETED,
-    "ObjectSynced:DeletionMarkerCreated": FILE_DELETED,
-    "LifecycleTransition": FILE_FLUSHED,
-    "IntelligentTiering": FILE_FLUSHED,
-    "ObjectTransition:Complete": FILE_FLUSHED,
-    "ObjectTransition:Failed": FILE_TRANSFER_FAILED,
-    "ObjectAccessed:Get": FILE_READ,
-    "ObjectRestore:Completed": FILE_STAGED,
-    "ObjectRestore:Post": None,
-    "ObjectRestore:Delete": None,
-    "ReducedRedundancyLostObject": FILE_DELETED,
-    "Replication:OperationFailedReplication": FILE_TRANSFER_FAILED,
-}
-_SILENT = ("ObjectAccessed:", "BucketCreated:", "BucketRemoved:", "Replication:", "Scanner:", "TestEvent")
-_MARKERS = frozenset({"DeleteMarkerCreated", "DeletionMarkerCreated"})
-"""Ends of names whose ``versionId`` is that of the marker, not of a content."""
 
 
 class Bucket(Struct, gc=False):
@@ -204,7 +139,7 @@ class Notifications:
         """
         record = _read(raw)
         name = record.eventName.removeprefix("s3:")
-        kind = _meaning(name)
+        kind = meaning(name)
         item, bucket = record.s3.object, record.s3.bucket.name
         if kind is None or (self._buckets and bucket not in self._buckets):
             return ()
@@ -266,18 +201,10 @@ def _read(raw: bytes) -> Record:
     return record
 
 
-def _meaning(name: str) -> str | None:
-    if name in _MEANINGS:
-        return _MEANINGS[name]
-    if name.startswith(_SILENT):
-        return None
-    raise Invalid(f"'eventName' is {name!r}, which is not known; nothing was made of it")
-
-
 def _version(item: Object, name: str, kind: str) -> str | None:
     """Return the content's version; a deletion has one only where it names a content's."""
     named = item.versionId if item.versionId not in (None, "", "null") else None
-    if name.rpartition(":")[2] in _MARKERS:
+    if name.rpartition(":")[2] in MARKERS:
         return None
     if named is not None or kind == FILE_DELETED:
         return named
