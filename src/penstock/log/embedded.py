@@ -138,8 +138,12 @@ class EmbeddedLog:
             self._sync_here()
         return records
 
-    def write(self, events: Sequence[Event]) -> Sequence[Record]:
+    def write(self, events: Sequence[Event], at_ns: int = 0) -> Sequence[Record]:
         """Append without waiting for the disk; followers see it when the caller next yields.
+
+        Args:
+            events: In order.
+            at_ns: When another log took them, of which this is a copy; default: now.
 
         Raises:
             Unavailable: The disk is full; nothing was appended.
@@ -148,7 +152,7 @@ class EmbeddedLog:
         """
         if self._failure is not None:
             raise self._failure
-        now = self._last_ns = max(time_ns(), self._last_ns)
+        now = self._last_ns = max(at_ns or time_ns(), self._last_ns)
         parts: list[bytes] = []
         records, offset = [], self._next
         for event in events:

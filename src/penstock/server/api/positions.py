@@ -32,6 +32,14 @@ async def position(desk: Desk, text: str, default: int, name: str) -> int:
     return min(await desk.history.offset_at(moment_ns), desk.tail.end)
 
 
+def moment(text: str) -> int:
+    """Return the POSIX nanoseconds of an RFC 3339 time; 0 for everything else."""
+    try:
+        return 0 if text.isdigit() else posix_ns(text)
+    except (ValueError, OverflowError):
+        return 0
+
+
 def _wrong(name: str, text: str) -> Invalid:
     return Invalid(
         f"{name!r} is {text[:80]!r}; expected an offset of the log, or a time such as 2026-11-21T09:00:00Z"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,12 +17,15 @@ from starlette.types import ASGIApp
 
 from penstock import __version__
 from penstock.core.errors import Invalid, PenstockError, Unavailable
+from penstock.server.api.coverage import coverage_of
 from penstock.server.api.definitions import find_trigger
 from penstock.server.api.desk import Desk
 from penstock.server.api.doors import make_token
 from penstock.server.api.operation import Ask, Noun, Operation
-from penstock.server.api.positions import position
+from penstock.server.api.positions import moment, position
 from penstock.server.api.shapes import BackedUp, Done, Health, Replayed, Status, Text, Visit
+from penstock.server.api.shapes.coverage import Coverage
+from penstock.server.api.times import posix_ns
 
 METRICS_MEDIA = "text/plain; version=0.0.4; charset=utf-8"
 RUN_PHASES = ("waiting", "running", "succeeded", "failed", "cancelled")
@@ -64,6 +68,7 @@ async def status(ask: Ask) -> Status:
 async def status_of(desk: Desk) -> Status:
     """Return how the installation is; for the page, too."""
     runs, letters = await _counts(desk)
+    coverage = await _coverage(desk)
     return Status(
         version=__version__,
         page=f"http://127.0.0.1:{desk.keys.port}/",
@@ -72,7 +77,16 @@ async def status_of(desk: Desk) -> Status:
         engine=await _engine(desk),
         runs=runs,
         dead_letters=letters,
+        trees=coverage.trees,
+        silent=[each for each in coverage.heard if each.silent],
     )
+
+
+async def _coverage(desk: Desk) -> Coverage:
+    try:
+        return await coverage_of(desk)
+    except Unavailable:
+        return Coverage(trees=[], heard=[])
 
 
 async def _counts(desk: Desk) -> tuple[dict[str, int], dict[str, int]]:
@@ -121,6 +135,7 @@ class _Numbers:
         yield _labelled("dead_letters", "Dead letters.", "state", LETTER_STATES, status.dead_letters)
         if engine is not None:
             yield from _engine_numbers(engine)
+        yield from _coverage_numbers(status)
 
 
 def _engine_numbers(engine: dict[str, Any]) -> Iterator[Metric]:
@@ -137,6 +152,19 @@ def _engine_numbers(engine: dict[str, Any]) -> Iterator[Metric]:
     troubles = dict.fromkeys(engine["troubles"], 1)
     words = "Whether a source, the log or the state is in trouble."
     yield _labelled("trouble", words, "part", (*names, "log", "state"), troubles)
+
+
+def _coverage_numbers(status: Status) -> Iterator[Metric]:
+    open_trees = Counter(tree.storage for tree in status.trees if tree.state == "open")
+    words = "Trees in which something lost is not made good yet."
+    known = tuple(tree.storage for tree in status.trees)
+    yield _labelled("trees_open", words, "storage", known, dict(open_trees))
+    words = "Sources and doors that are silent for longer than usual."
+    yield _labelled("silent", words, "source", (), dict(Counter(each.source for each in status.silent)))
+    largest_last = sorted(status.trees, key=lambda tree: -len(tree.folder))
+    proven = {each.storage: posix_ns(each.proven) // 10**9 for each in largest_last if each.proven}
+    words = "Up to when everything in a storage was told, in POSIX seconds."
+    yield _labelled("storage_complete_seconds", words, "storage", (), proven)
 
 
 def _gauge(name: str, words: str, value: float) -> Metric:
@@ -159,7 +187,14 @@ async def replay(ask: Ask) -> Replayed:
     since = max(first, await position(desk, body.since, first, "since"))
     until = await position(desk, body.until, desk.tail.end, "until")
     answer = await desk.link.ask(
-        "replay", trigger=trigger.id, since=since, until=until, again=body.again, dry_run=body.dry_run
+        "replay",
+        trigger=trigger.id,
+        since=since,
+        until=until,
+        again=body.again,
+        dry_run=body.dry_run,
+        since_ns=moment(body.since) if body.since else 1,
+        until_ns=moment(body.until),
     )
     return msgspec.convert(answer, Replayed)
 

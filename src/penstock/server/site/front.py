@@ -16,16 +16,18 @@ from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from penstock.core import lifecycle
-from penstock.core.errors import Refused, Unavailable
+from penstock.core.errors import Unavailable
 from penstock.core.event import Event, decode
 from penstock.core.lifecycle import RunRequest, data_of
-from penstock.core.policy import LOCAL_TENANT
 from penstock.core.ports import Record
-from penstock.core.rows import DeadLetter, Decision, Definition, DefinitionKind, RunRow
+from penstock.core.rows import DeadLetter, Decision, RunRow
 from penstock.core.snapshot import restore
 from penstock.log.kafka import KafkaLog
 from penstock.server.ingest import check_sizes, refuse_ours
 from penstock.server.settings import Settings
+from penstock.server.site.listing import have_listed
+from penstock.server.site.past import deployed
+from penstock.state.postgres.calls import Calls
 from penstock.state.postgres.changes import changes
 from penstock.state.postgres.settings import PostgresSettings
 from penstock.state.reader import StateReader
@@ -45,6 +47,7 @@ class SiteFront:
         postgres: The database.
         reader: Of the same.
         committed: Called when something was committed anywhere.
+        calls: To the site's other processes.
     """
 
     def __init__(
@@ -54,8 +57,10 @@ class SiteFront:
         postgres: PostgresSettings,
         reader: StateReader,
         committed: Callable[[], None],
+        calls: Calls,
     ) -> None:
         self.settings = settings
+        self._calls = calls
         self._log = log
         self._postgres = postgres
         self._reader = reader
@@ -81,12 +86,7 @@ class SiteFront:
 
     async def registry(self) -> Registry:
         """See ``Front``; read anew each time, for another process may have deployed."""
-        rows: list[Definition] = []
-        for kind in DefinitionKind:
-            rows += await self._reader.definitions(kind, LOCAL_TENANT)
-        found = Registry(_Rows(rows), lambda _trigger, _id: None)
-        found.load()
-        return found
+        return await deployed(self._reader)
 
     async def record(
         self, kind: str, data: Struct, subject: str, *, nonce: str = "", key: str = "", run: str = ""
@@ -141,16 +141,10 @@ class SiteFront:
         """See ``Front``."""
         return await self._reader.decisions(event_id)
 
-    async def existing(self, trigger: str, principal: str) -> int:  # noqa: ARG002 - see below
-        """Say that it cannot be done yet.
-
-        Raises:
-            Refused: Always: what exists is listed by sources, which are in other processes.
-        """
-        raise Refused(
-            "at a site a trigger cannot start with what exists yet; order a rescan of the storage "
-            "instead, or `penstock replay` the log"
-        )
+    async def existing(self, trigger: str, principal: str) -> int:
+        """See ``Front``; those list who have the sources."""
+        names = [each.name for each in self.settings.storages] + [each.name for each in self.settings.sources]
+        return await have_listed(self._calls, names, trigger, principal)
 
     async def take(self, events: Sequence[Event]) -> list[dict[str, Any]]:
         """See ``Front``."""
@@ -164,17 +158,3 @@ class SiteFront:
         known = await self._reader.first_offsets(ids)
         await self._log.append(events)
         return [{"id": key[1], "new": key not in known} for key in ids]
-
-
-class _Rows:
-    """Definitions as the registry asks for them."""
-
-    def __init__(self, rows: list[Definition]) -> None:
-        self._rows = rows
-
-    def put(self, *rows: Definition) -> None:
-        """Nothing is folded here."""
-
-    def select(self, kind: type[Definition]) -> list[Definition]:  # noqa: ARG002 - there is one kind
-        """Return all."""
-        return self._rows

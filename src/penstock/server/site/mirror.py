@@ -96,7 +96,9 @@ class Mirror:
         return await log.position_at(time.time_ns() - int(BACK_S * 1e9))
 
     async def _take(self, records: Sequence[Record]) -> None:
-        await self._copy.append([record.event for record in records])
+        at_ns = max(record.appended_ns for record in records)
+        self._copy.write([record.event for record in records], at_ns)
+        await self._copy.sync()
         for record in records:
             self.offsets[record.partition] = record.offset + 1
         moved, self._moved = self._moved, None

@@ -20,7 +20,7 @@ from penstock.core.errors import Invalid
 from penstock.log.kafka import KafkaLog
 from penstock.server.channel import Channel
 from penstock.server.commands.table import Commands, Handler, receivers
-from penstock.server.commands.wishes import Who
+from penstock.server.commands.wishes import BackupWish, LogWish, ReconcileWish, ReplayWish, Who
 from penstock.server.kinds import load_kind, open_sources
 from penstock.server.life import Life
 from penstock.server.parts import Parts
@@ -30,9 +30,13 @@ from penstock.server.shared import share
 from penstock.server.site.feeder import Feeder, SourceMemory
 from penstock.server.site.front import SiteFront
 from penstock.server.site.health import HealthServer, build_health, listener
+from penstock.server.site.listing import EXISTING, Listing
 from penstock.server.site.mirror import Mirror
+from penstock.server.site.orders import Orders
 from penstock.server.site.owner import Owner
 from penstock.server.site.probe import Probe
+from penstock.server.site.wishes import LOG, LogPlaces, SiteWishes
+from penstock.state.postgres.calls import Answers, Calls
 from penstock.state.postgres.door import PostgresDoor
 from penstock.state.postgres.state import PostgresState
 from penstock.state.reader import StateReader
@@ -63,8 +67,11 @@ class Site:
         self._shared = share(settings, places, folder, self.life, cgroup)
         self._owner: Owner | None = None
         self._feeder: Feeder | None = None
+        self._listing: StateReader | None = None
         self._front_parts: tuple[KafkaLog, StateReader, Mirror, SourceMemory] | None = None
         self._channel: Channel | None = None
+        self._answers: dict[str, Answers] = {}
+        self._calls = Calls(settings.postgres, self.name, self._answers)
 
     async def start(self) -> None:
         """Let every role begin. What is away is waited for."""
@@ -72,7 +79,9 @@ class Site:
             self.life.spawn("health", self._tell_health())
         if "api" in self.roles:
             await self._start_front()
+        self.life.spawn("calls", self._calls.keep())
         if "runs" in self.roles:
+            self._answers[LOG] = LogPlaces(self.owned).answer
             self._owner = Owner(self._shared, self._settings.kafka, self._settings.postgres, self.name)
             self._shared.runtime.sweep_earlier()
             self._owner.start()
@@ -80,6 +89,9 @@ class Site:
             log = await self._log()
             memory = SourceMemory(self._shared, log, await self._state("sources"))
             self._feeder = Feeder(self._shared, log, memory)
+            reader = self._listing = StateReader(PostgresDoor(self._settings.postgres))
+            listing = Listing(log, reader, memory.state, self._feeder.sources, self.life.troubles)
+            self._answers[EXISTING] = listing.answer
             self._feeder.start()
         self.life.started.set()
 
@@ -120,15 +132,23 @@ class Site:
         log = await self._log()
         memory = SourceMemory(self._shared, log, await self._state("api"))
         reader = StateReader(PostgresDoor(postgres))
-        front = SiteFront(settings, log, postgres, reader, lambda: channel.committed_to(mirror.end))
+        front = SiteFront(
+            settings, log, postgres, reader, lambda: channel.committed_to(mirror.end), self._calls
+        )
         self._front_parts = (log, reader, mirror, memory)
         self._probe = Probe({"log": log.newest, "state": reader.counts})
+        orders = Orders(self._shared, memory, reader)
         called = open_sources(
             [each for each in settings.sources if hasattr(load_kind(each.kind), "receive")],
-            memory.context,
+            orders.context,
             self.life.troubles,
         )
+        wishes = SiteWishes(log, reader, memory.state, self._calls)
         more: dict[str, tuple[type[Who], Handler]] = {
+            "reconcile": (ReconcileWish, orders.reconcile),
+            "replay": (ReplayWish, wishes.replay),
+            "log": (LogWish, wishes.log),
+            "backup": (BackupWish, wishes.backup),
             "status": (Who, self._status),
             "stop": (Who, self._stop),
         }
@@ -178,6 +198,8 @@ class Site:
         self.life.stopping.set()
         if self._feeder is not None:
             await self._feeder.stop()
+        if self._listing is not None:
+            await self._listing.close()
         if self._owner is not None:
             await self._owner.stop()
         if self._channel is not None:
