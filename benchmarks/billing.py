@@ -19,7 +19,8 @@ USERS = 200
 
 def records(filters: int, count: int, seed: int) -> list[bytes]:
     """Return ``count`` records of finished uploads, each into a folder that one of the filters names."""
-    chance, found = random.Random(f"{SEED} {seed}"), []
+    chance = random.Random(f"{SEED} {seed}")
+    found: list[bytes] = []
     for index in range(count):
         if index % AGAIN == AGAIN - 1:
             found.append(found[-1])
@@ -74,7 +75,7 @@ def _record(chance: random.Random, number: int, wanted: int) -> bytes:
 
 def deployments(filters: int) -> list[Event]:
     """Return the events that deploy so many triggers, paused: decisions are recorded, no run begins."""
-    triggers = [
+    triggers: list[dict[str, Any]] = [
         {
             "id": f"trigger-{number:06}",
             "tenant": "local",
@@ -96,7 +97,7 @@ def deployments(filters: int) -> list[Event]:
         for start in range(0, filters, CHUNK)
     ]
     pauses = [
-        TriggerChange(tenant="local", principal="bench", id=each["id"], paused=True) for each in triggers
+        TriggerChange(tenant="local", principal="bench", id=str(each["id"]), paused=True) for each in triggers
     ]
     return [request_event(DEPLOYED, each, f"bench {number}", "") for number, each in enumerate(deployed)] + [
         request_event(TRIGGER_CHANGED, each, f"pause {each.id}", "") for each in pauses

@@ -20,7 +20,8 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 from tests.site.installation import SiteInstallation
 
 from benchmarks.billing import deployments, records
@@ -84,6 +85,8 @@ class _Bench:
     def one(self, tick: Tick) -> Iterator[Row]:
         """Yield rate and processor time of one process of each role."""
         sources, runs = self._start("sources", 0), self._start("runs", 1)
+        while (self._site.home / "runs.log").read_text().count("is ours") < PARTITIONS:
+            time.sleep(0.2)
         asyncio.run(self._deploy())
         tick("warming")
         self._feed(self._sizes.billing // 10)

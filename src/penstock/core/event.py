@@ -38,7 +38,9 @@ DEPTH_MAX = 16
 """Deepest chain of causes before a ring of triggers is broken, unless a workflow says otherwise."""
 
 
-class Event(Struct, frozen=True, omit_defaults=True, kw_only=True, tag_field="specversion", tag="1.0"):
+class Event(
+    Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True, tag_field="specversion", tag="1.0"
+):
     """A CloudEvents 1.0 message, its extension attributes kept.
 
     Attributes:
@@ -106,10 +108,25 @@ class FileRecord(Struct, frozen=True, omit_defaults=True, kw_only=True):
     origin: Any = None
 
 
+class FileFacts(Struct, frozen=True, gc=False, kw_only=True):
+    """What the ledger wants of a file record; the rest, the native record above all, is not read."""
+
+    storage: str
+    path: str
+    path_raw: str | None = None
+    size: int | None = None
+    version: str | None = None
+    generation: int | None = None
+    mtime_ns: int | None = None
+    ctime_ns: int | None = None
+    inode: int | None = None
+
+
 _KNOWN = (frozenset(Event.__struct_fields__) - {"extensions"}) | {"specversion"}
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Event)
 _record_decoder = msgspec.json.Decoder(FileRecord)
+_facts_decoder = msgspec.json.Decoder(FileFacts)
 _raw_members = msgspec.json.Decoder(dict[str, Raw])
 _json = msgspec.json.Decoder()
 
@@ -199,6 +216,16 @@ def file_record(event: Event) -> FileRecord:
         return _record_decoder.decode(event.data)
     except msgspec.MsgspecError as error:
         raise Invalid(f"event {event.id!r} ({event.type}): data is no file record: {error}") from error
+
+
+def file_facts(event: Event) -> FileFacts | None:
+    """Return what the ledger wants of the file record in the event's data; None if that is none."""
+    if isinstance(event.data, UnsetType):
+        return None
+    try:
+        return _facts_decoder.decode(event.data)
+    except msgspec.MsgspecError:
+        return None
 
 
 def json_data(value: Any) -> Raw:

@@ -27,18 +27,17 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from msgspec import UNSET, Struct
+from msgspec import Struct
 from msgspec.structs import replace
 
-from penstock.core.errors import Invalid
 from penstock.core.event import (
     FILE_DELETED,
     FILE_MOVED,
     NEW_CONTENT,
     Event,
-    FileRecord,
+    FileFacts,
     content_id,
-    file_record,
+    file_facts,
     notice_id,
 )
 from penstock.core.ledger import raw_path
@@ -97,17 +96,14 @@ def fold(before: FileState | None, event: Event, offset: int = 0) -> Folded:
     """
     if event.type not in NEW_CONTENT and event.type not in _GONE:
         return Folded()
-    try:
-        record = file_record(event) if event.data is not UNSET else None
-    except Invalid:
-        record = None
+    record = file_facts(event)
     if record is None or record.generation is not None:
         return Folded()
     fresh = _row(record, event, offset)
     return _content(before, fresh) if event.type in NEW_CONTENT else _end(before, fresh)
 
 
-def _row(record: FileRecord, event: Event, offset: int) -> FileState:
+def _row(record: FileFacts, event: Event, offset: int) -> FileState:
     content = event.type in NEW_CONTENT
     return FileState(
         storage=record.storage,

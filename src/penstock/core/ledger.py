@@ -11,9 +11,6 @@ from __future__ import annotations
 
 from base64 import b64decode
 
-from msgspec import UNSET
-
-from penstock.core.errors import Invalid
 from penstock.core.event import (
     FILE_ATTRIBUTES_CHANGED,
     FILE_CREATED,
@@ -21,9 +18,10 @@ from penstock.core.event import (
     FILE_MOVED,
     FILE_UPDATED,
     Event,
+    FileFacts,
     FileRecord,
     content_id,
-    file_record,
+    file_facts,
     notice_id,
 )
 from penstock.core.rows import FileState
@@ -58,7 +56,7 @@ def attributes_id(storage: str, path: bytes, generation: int, ctime_ns: int) -> 
     return notice_id(storage, "attributes", path, version_of(generation).encode(), b"%d" % ctime_ns)
 
 
-def raw_path(record: FileRecord) -> bytes:
+def raw_path(record: FileRecord | FileFacts) -> bytes:
     """Return the path's bytes, undecodable ones included."""
     return b64decode(record.path_raw) if record.path_raw is not None else record.path.encode()
 
@@ -71,13 +69,8 @@ def file_state(event: Event, offset: int = 0) -> FileState | None:
         folder's move, a storage that does not number contents).
     """
     present = _PRESENT_AFTER.get(event.type)
-    if present is None or event.data is UNSET:
-        return None
-    try:
-        record = file_record(event)
-    except Invalid:
-        return None
-    if record.generation is None:
+    record = None if present is None else file_facts(event)
+    if present is None or record is None or record.generation is None:
         return None
     path = raw_path(record)
     return FileState(

@@ -23,7 +23,7 @@ Stamp = tuple[Any, ...]
 """A path, and what tells one content there from another: plain, because there are very many of them."""
 
 
-class Record(Struct, frozen=True):
+class Record(Struct, frozen=True, gc=False):
     """An event at its place in the log.
 
     Attributes:

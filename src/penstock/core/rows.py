@@ -12,11 +12,14 @@ from enum import StrEnum
 from msgspec import Struct
 
 
-class Row(Struct, frozen=True):
-    """One row of state; its first fields are its key (see ``state.tables``)."""
+class Row(Struct, frozen=True, gc=False):
+    """One row of state; its first fields are its key (see ``state.tables``).
+
+    Rows hold texts and numbers, so none can be part of a ring: the garbage collector need not look at them.
+    """
 
 
-class CursorRow(Row, frozen=True):
+class CursorRow(Row, frozen=True, gc=False):
     """How far a reader has folded a partition: ``offset`` is the next record wanted."""
 
     reader: str
@@ -35,7 +38,7 @@ class Outcome(StrEnum):
     PAUSED = "paused"
 
 
-class Decision(Row, frozen=True, kw_only=True):
+class Decision(Row, frozen=True, gc=False, kw_only=True):
     """What was decided for one event and one trigger, and the run it started.
 
     ``source`` is the event's: an id is unique among those of its source only. It is empty in rows that an
@@ -54,7 +57,7 @@ class Decision(Row, frozen=True, kw_only=True):
     at_ns: int = 0
 
 
-class RunRow(Row, frozen=True, kw_only=True):
+class RunRow(Row, frozen=True, gc=False, kw_only=True):
     """A run as it stands; ``snapshot`` is ``core.run.Run`` in JSON."""
 
     id: str
@@ -70,7 +73,7 @@ class RunRow(Row, frozen=True, kw_only=True):
     snapshot: bytes = b""
 
 
-class AttemptRow(Row, frozen=True, kw_only=True):
+class AttemptRow(Row, frozen=True, gc=False, kw_only=True):
     """One try of one step (or of one item of a map, else ``item`` is -1).
 
     ``log`` is ``file:start:end``, the bytes of the log file that this try wrote.
@@ -93,7 +96,7 @@ class AttemptRow(Row, frozen=True, kw_only=True):
     log: str = ""
 
 
-class FileState(Row, frozen=True, kw_only=True):
+class FileState(Row, frozen=True, gc=False, kw_only=True):
     """The ledger's last knowledge of a path; ``generation`` counts its contents from 1.
 
     ``version`` is the storage's own name of the content (dCache's pnfsid, an S3 version); empty where there
@@ -114,7 +117,7 @@ class FileState(Row, frozen=True, kw_only=True):
     offset: int = 0
 
 
-class PositionRow(Row, frozen=True):
+class PositionRow(Row, frozen=True, gc=False):
     """How far a source has read a part of its outside system (a topic's partition, an event stream).
 
     ``position`` is the source's own text. It is committed behind the events that it covers, so a source
@@ -126,7 +129,7 @@ class PositionRow(Row, frozen=True):
     position: str
 
 
-class TreeRow(Row, frozen=True, kw_only=True):
+class TreeRow(Row, frozen=True, gc=False, kw_only=True):
     """What is known of a tree's completeness: what was lost in it, and when a comparison last found it whole.
 
     A tree is a folder of a storage with all below it. It is open, that is to be compared, while ``lost_ns``
@@ -158,7 +161,7 @@ class TreeRow(Row, frozen=True, kw_only=True):
     since_ns: int = 0
 
 
-class HeardRow(Row, frozen=True, kw_only=True):
+class HeardRow(Row, frozen=True, gc=False, kw_only=True):
     """When a source, or a door of its storage, was last heard of, and how long it usually is silent.
 
     Attributes:
@@ -176,7 +179,7 @@ class HeardRow(Row, frozen=True, kw_only=True):
     count: int = 0
 
 
-class Seen(Row, frozen=True):
+class Seen(Row, frozen=True, gc=False):
     """An event id taken in from outside, kept as long as the log is."""
 
     source: str
@@ -184,7 +187,7 @@ class Seen(Row, frozen=True):
     offset: int
 
 
-class Intent(Row, frozen=True, kw_only=True):
+class Intent(Row, frozen=True, gc=False, kw_only=True):
     """Moves that publish one attempt's outputs; durable before the first move.
 
     ``moves`` is a JSON list of ``[from, to]``; ``answer`` the attempt's outcome, emitted when done.
@@ -198,7 +201,7 @@ class Intent(Row, frozen=True, kw_only=True):
     done: bool = False
 
 
-class OutputRow(Row, frozen=True, kw_only=True):
+class OutputRow(Row, frozen=True, gc=False, kw_only=True):
     """Who published a path last: the input it was made from, and its maker: workflow, step and item."""
 
     path: bytes
@@ -215,7 +218,7 @@ class OutputRow(Row, frozen=True, kw_only=True):
     item: int = -1
 
 
-class TimerRow(Row, frozen=True, kw_only=True):
+class TimerRow(Row, frozen=True, gc=False, kw_only=True):
     """A deadline that survives a restart; ``fact`` is JSON, sent when ``due_ns`` has come."""
 
     id: str
@@ -238,7 +241,7 @@ class DeadLetterKind(StrEnum):
     """An event that a ring of triggers raised."""
 
 
-class DeadLetter(Row, frozen=True, kw_only=True):
+class DeadLetter(Row, frozen=True, gc=False, kw_only=True):
     """What could not be processed, with its reason, for a person to see and replay."""
 
     id: str
@@ -260,7 +263,7 @@ class DefinitionKind(StrEnum):
     TRIGGER = "trigger"
 
 
-class Definition(Row, frozen=True, kw_only=True):
+class Definition(Row, frozen=True, gc=False, kw_only=True):
     """A function, workflow or trigger at one version (0 for triggers), as JSON in ``body``."""
 
     kind: str

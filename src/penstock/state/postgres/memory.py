@@ -12,12 +12,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
-from penstock.core.rows import Row, RunRow
+from penstock.core.rows import Decision, Row, RunRow
 from penstock.state.postgres.tables import OWN
 
 SNAPSHOT_BYTES_MAX = 16 << 10
 """Runs with larger snapshots are not kept."""
 
+KEPT = OWN - {Decision}
+"""Kinds that are kept; nobody asks for a decision again while folding."""
 Key = tuple[Any, ...]
 Staged = dict[type[Row], dict[Key, Row]]
 
@@ -38,7 +40,7 @@ class Memory:
 
     def __init__(self, rows_max: int) -> None:
         self._rows_max = rows_max
-        self._own: OrderedDict[tuple[type[Row], Key], Row] = OrderedDict()
+        self._own: dict[type[Row], OrderedDict[Key, Row]] = {kind: OrderedDict() for kind in KEPT}
         self._window: dict[type[Row], dict[Key, Row | None]] = {}
         self._watches: list[Staged] = []
 
@@ -47,11 +49,10 @@ class Memory:
         window = self._window.get(kind)
         if window is not None and key in window:
             return window[key]
-        place = (kind, key)
-        row = self._own.get(place)
-        if row is None:
+        own = self._own.get(kind)
+        if own is None or (row := own.get(key)) is None:
             return UNKNOWN
-        self._own.move_to_end(place)
+        own.move_to_end(key)
         return row
 
     def read(self, kind: type[Row], found: Mapping[Key, Row | None]) -> None:
@@ -67,20 +68,25 @@ class Memory:
             window = self._window.get(kind)
             if window is not None:
                 window.update({key: row for key, row in rows.items() if key in window})
-            if kind in OWN:
+            if kind in KEPT:
                 self._keep(kind, rows)
 
     def _keep(self, kind: type[Row], rows: Mapping[Key, Row]) -> None:
-        own = self._own
-        for key, row in rows.items():
-            place = (kind, key)
-            if isinstance(row, RunRow) and len(row.snapshot) > SNAPSHOT_BYTES_MAX:
-                own.pop(place, None)
-                continue
-            own[place] = row
-            own.move_to_end(place)
-        while len(own) > self._rows_max:
-            own.popitem(last=False)
+        own = self._own[kind]
+        own.update(rows)
+        for key in rows:
+            own.move_to_end(key)
+        if kind is RunRow:
+            for key, row in rows.items():
+                if isinstance(row, RunRow) and len(row.snapshot) > SNAPSHOT_BYTES_MAX:
+                    del own[key]
+        self._shrink()
+
+    def _shrink(self) -> None:
+        while (over := sum(map(len, self._own.values())) - self._rows_max) > 0:
+            most = max(self._own.values(), key=len)
+            for _ in range(min(over, len(most))):
+                most.popitem(last=False)
 
     @contextmanager
     def watching(self) -> Iterator[Staged]:
@@ -98,5 +104,6 @@ class Memory:
 
     def clear(self) -> None:
         """Forget everything."""
-        self._own.clear()
+        for own in self._own.values():
+            own.clear()
         self._window = {}

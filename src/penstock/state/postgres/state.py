@@ -12,6 +12,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -85,7 +86,10 @@ class PostgresState:
         """Stage ``rows``; see ``core.ports.State.put``."""
         for row in rows:
             kind = type(row)
-            self._staged.setdefault(kind, {})[_key(row)] = row
+            staged = self._staged.get(kind)
+            if staged is None:
+                staged = self._staged[kind] = {}
+            staged[_KEY_OF[kind](row)] = row
 
     async def commit(
         self,
@@ -150,7 +154,9 @@ class PostgresState:
     def select(self, kind: type[R], **equal: Any) -> list[R]:
         """Return the rows whose fields equal ``equal``, staged ones included, by key. Asks the database."""
         self.blocking_reads += 1
-        merged: dict[tuple[Any, ...], R] = {_key(row): row for row in self._reading.equal(kind, equal)}
+        merged: dict[tuple[Any, ...], R] = {
+            _KEY_OF[kind](row): row for row in self._reading.equal(kind, equal)
+        }
         for rows in (self._writing.get(kind, {}), self._staged.get(kind, {})):
             for key, row in rows.items():
                 if all(getattr(row, name) == value for name, value in equal.items()):
@@ -217,8 +223,13 @@ class PostgresState:
         self._reading.close()
 
 
-def _key(row: Row) -> tuple[Any, ...]:
-    return tuple([getattr(row, name) for name in _KEYS[type(row)]])
+def _key_of(kind: type[Row]) -> Callable[[Row], tuple[Any, ...]]:
+    """Return what takes the key out of a row of this kind."""
+    names = key_columns(kind)
+    if len(names) > 1:
+        return attrgetter(*names)
+    one = attrgetter(*names)
+    return lambda row: (one(row),)
 
 
-_KEYS = {kind: key_columns(kind) for kind in TABLES}
+_KEY_OF = {kind: _key_of(kind) for kind in TABLES}
