@@ -39,6 +39,12 @@ COMMANDS: Mapping[str, Entry] = {
     "move": Entry(
         "move:move", CARE, "Move log and state to a broker and a database; Penstock must be stopped."
     ),
+    "coverage": Entry(
+        "reconcile:coverage", CARE, "Say up to when everything in each tree was told, and who is silent."
+    ),
+    "reconcile": Entry(
+        "reconcile:reconcile", CARE, "Compare a storage with what is known of it, and tell what was not told."
+    ),
     "unit": Entry("unit:unit", CARE, "Print or install a systemd user unit, to run always."),
     "completion": Entry(
         "completion:completion", CARE, "Print the script that completes commands in a shell."

@@ -42,6 +42,15 @@ class Client(Definitions, Runs, Letters):
         """Copy log and state into a new folder."""
         return dict(self._post("/backup", {"folder": os.path.abspath(folder)}))
 
+    def coverage(self, storage: str = "") -> JSON:
+        """Return up to when everything in each tree was told, and who was heard of."""
+        return dict(self._get("/coverage", {"storage": storage} if storage else None))
+
+    def reconcile(self, storage: str, folder: str = "", *, dry_run: bool = False) -> JSON:
+        """Have a folder compared with what is known of it; done when ``coverage`` proves it for later."""
+        body = {"storage": storage, "folder": folder, "dry_run": dry_run}
+        return dict(self._post("/reconcile", body))
+
     def page(self) -> str:
         """Return an address that opens the page once."""
         return str(self._post("/visits")["url"])

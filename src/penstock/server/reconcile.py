@@ -156,11 +156,15 @@ class Reconciler:
 
         Raises:
             NotFound: Nothing lists this storage.
+            Refused: The folder is not among what is listed.
         """
         self.check(storage)
         own = self._own.get(storage)
         if own is not None and not (folder.rstrip(b"/") + b"/").startswith(own.root.rstrip(b"/") + b"/"):
             folder = own.root
+        if own is None and self.trees.is_watched(storage):
+            inside = self.trees.within(storage, folder)
+            folder = inside[0] if len(inside) == 1 else folder
         row = self.trees.lost(storage, folder, reason, time.time_ns())
         self._wake(row)
         if own is not None:

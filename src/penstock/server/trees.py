@@ -76,7 +76,7 @@ class Trees:
         for above in _upwards(folder):
             row = self.rows.get((storage, above))
             if row is not None and row.lost_ns and (storage, above) not in self._under_way:
-                return self._again(replace(row, reason=reason))
+                return self._again(replace(row, reason=reason, trouble=""))
         folder = self._known_above(storage, folder)
         row = self.rows.get((storage, folder)) or TreeRow(storage=storage, folder=folder)
         return self._again(replace(row, lost_ns=at_ns, reason=reason, trouble=""))

@@ -35,10 +35,12 @@ from penstock.core.rows import (
     Decision,
     Definition,
     FileState,
+    HeardRow,
     OutputRow,
     Row,
     RunRow,
     Seen,
+    TreeRow,
 )
 from penstock.state.door import THREADS, Door, SqliteDoor
 from penstock.state.making import make
@@ -202,6 +204,16 @@ class StateReader:
     async def dead_letter(self, letter: str) -> DeadLetter | None:
         """Return one dead letter."""
         return await self._one(DeadLetter, self._all(DeadLetter).where(self._c(DeadLetter).id == letter))
+
+    # -- completeness ------------------------------------------------------------------------
+
+    async def trees(self) -> list[TreeRow]:
+        """Return what is known of trees."""
+        return await self._rows(TreeRow, self._all(TreeRow))
+
+    async def heard(self) -> list[HeardRow]:
+        """Return who was heard of."""
+        return await self._rows(HeardRow, self._all(HeardRow))
 
     # -- numbers -----------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 
 from penstock.core.errors import PenstockError
 from penstock.server.api import (
+    coverage,
     definitions,
     events,
     explain,
@@ -45,6 +46,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *logs.OPERATIONS,
     *letters.OPERATIONS,
     *explain.OPERATIONS,
+    *coverage.OPERATIONS,
     Operation(
         method="GET",
         path="/openapi.json",

@@ -6,6 +6,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from penstock.server.api.shapes.coverage import HeardView, TreeView
+
 
 class Replayed(Struct, kw_only=True):
     """What a replay runs, or would; ``events`` has the first ones only."""
@@ -23,7 +25,7 @@ class BackedUp(Struct, kw_only=True):
 
 
 class Status(Struct, kw_only=True):
-    """How the installation is. ``engine`` is null while the engine is away."""
+    """How the installation is. ``engine`` is null while the engine is away; see ``Coverage`` for the rest."""
 
     version: str
     page: str
@@ -32,6 +34,8 @@ class Status(Struct, kw_only=True):
     engine: dict[str, Any] | None
     runs: dict[str, int]
     dead_letters: dict[str, int]
+    trees: list[TreeView] = []
+    silent: list[HeardView] = []
 
 
 class Health(Struct, kw_only=True):
