@@ -7,6 +7,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from penstock.core.errors import Unavailable
 from penstock.core.event import FILE_CREATED, Event
@@ -25,7 +26,8 @@ FUNCTION = Function(tenant="local", name="me/f", version=1, concurrency=1)
 class Bench:
     """Offloads to a farm that only notes what it is told."""
 
-    def __init__(self) -> None:
+    def __init__(self, function: Function = FUNCTION) -> None:
+        self.function = function
         self.submitted: list[str] = []
         self.cancelled: list[str] = []
         self.refused: list[tuple[str, str, bool]] = []
@@ -67,7 +69,7 @@ class Bench:
         )  # fmt: skip
         workflow = Workflow(tenant="local", name="me/w", version=1, steps=(step,))
         event = Event(id="e", source="/storages/local", type=FILE_CREATED)
-        flight = InFlight(Active(run, workflow, event), step, Call("s", 1), FUNCTION)
+        flight = InFlight(Active(run, workflow, event), step, Call("s", 1), self.function)
         self.offload.begin(key, flight, b"{}")
         return flight
 
@@ -113,3 +115,11 @@ async def test_a_farm_that_takes_nothing_keeps_nobody_waiting() -> None:
     bench.begin("c", system="elsewhere")
     await bench.settled()
     assert bench.refused[2] == ("c", "there is no batch system 'elsewhere' in the settings", False)
+
+
+async def test_without_a_concurrency_the_farm_gets_all_jobs() -> None:
+    bench = Bench(replace(FUNCTION, concurrency=0))
+    for number in range(200):
+        bench.begin(str(number))
+    await bench.settled()
+    assert len(bench.submitted) == 200

@@ -101,7 +101,7 @@ def _tell(each: JSON, versions: list[JSON]) -> None:
         fields += [
             ("runs", each["entry"] or " ".join(each["command"])),
             ("outputs", each["outputs"]),
-            ("calls at once", str(each["concurrency"])),
+            ("calls at once", str(each["concurrency"] or "64 in workers, jobs without limit")),
             *((name.replace("_", " "), _limit(name, value)) for name, value in each["limits"].items()),
         ]
     card(fields)

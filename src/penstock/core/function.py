@@ -48,6 +48,10 @@ class Kind(StrEnum):
     """Any program: the JSON object on standard input, the answer on the last line of standard output."""
 
 
+CALLS_AT_ONCE = 64
+"""Most calls at once of a function that says nothing."""
+
+
 class Function(Struct, frozen=True, kw_only=True):
     """One version of a deployed function.
 
@@ -61,7 +65,8 @@ class Function(Struct, frozen=True, kw_only=True):
         command: Program and arguments, for a command.
         python: Interpreter of its isolated environment; empty for Penstock's own.
         outputs: Template of the published paths; see ``core.template``.
-        concurrency: Most invocations at once.
+        concurrency: Most invocations at once; 0 where nothing is said: ``CALLS_AT_ONCE`` in workers, and
+            as many jobs as the batch system takes.
         limits: What one invocation may use.
         source_digest: Digest of code and lock; equal digest, equal version.
         summary: First line of the documentation, for people.
@@ -76,7 +81,7 @@ class Function(Struct, frozen=True, kw_only=True):
     command: tuple[str, ...] = ()
     python: str = ""
     outputs: str = ""
-    concurrency: int = 64
+    concurrency: int = 0
     limits: Limits = Limits()
     source_digest: str = ""
     summary: str = ""
@@ -85,6 +90,11 @@ class Function(Struct, frozen=True, kw_only=True):
     def reference(self) -> str:
         """``namespace/name@version``."""
         return f"{self.name}@{self.version}"
+
+    @property
+    def calls_at_once(self) -> int:
+        """Most calls at once in warm workers."""
+        return self.concurrency or CALLS_AT_ONCE
 
 
 def parse_size(text: str | int) -> int:

@@ -38,7 +38,7 @@ class Lane:
         self.idle: list[Slot] = []
         self.heavy = False
         self.stillborn = 0
-        self.workers_max = max(1, min(function.concurrency, workers_max))
+        self.workers_max = max(1, min(function.calls_at_once, workers_max))
 
     def unused(self) -> Slot | None:
         """Return a worker that is on its way and has no call yet."""

@@ -41,7 +41,7 @@ class FakeRuntime:
         self._number = 0
 
     def invoke(self, invocation: Invocation) -> None:
-        """Start the call in the loop's next round, or when fewer than ``concurrency`` are under way."""
+        """Start the call in the loop's next round, or when fewer than ``calls_at_once`` are under way."""
         reference = invocation.function.reference
         self._queues.setdefault(reference, deque()).append(invocation)
         self._start_more(invocation.function)
@@ -79,7 +79,7 @@ class FakeRuntime:
     def _start_more(self, function: Function) -> None:
         reference = function.reference
         queue = self._queues[reference]
-        while queue and self._running.get(reference, 0) < function.concurrency:
+        while queue and self._running.get(reference, 0) < function.calls_at_once:
             self._running[reference] = self._running.get(reference, 0) + 1
             call = queue.popleft()
             self._tasks[call.key] = asyncio.get_running_loop().create_task(self._run(call))

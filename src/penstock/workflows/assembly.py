@@ -141,7 +141,7 @@ class _Assembly:
             entry=draft.entry,
             command=command_of(options) if not draft.entry else (),
             outputs=outputs_of(options) or template.DEFAULT,
-            concurrency=options.whole("concurrency", 64, 1, CONCURRENCY_MAX),
+            concurrency=options.whole("concurrency", 0, 1, CONCURRENCY_MAX),
             limits=limits_of(options, batch.cores if batch else 1),
             summary=options.text("summary"),
         )

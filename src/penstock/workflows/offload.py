@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Protocol
 
@@ -28,7 +29,7 @@ class JobMaker(Protocol):
 
 
 class Offload:
-    """Of a function's jobs at most its ``concurrency`` are with a batch system; the others wait here.
+    """Of a function's jobs at most its ``concurrency`` are with a batch system, if it names one.
 
     Args:
         batch: Batch systems by name.
@@ -59,7 +60,8 @@ class Offload:
         """Submit a call as a job, now or when one before it has ended."""
         function = flight.function
         job = self._make_job(function, flight.step, key, params)
-        if self._turns.ask((function.tenant, function.reference), key, function.concurrency):
+        most = function.concurrency or sys.maxsize  # else the batch system's own queue is the limit
+        if self._turns.ask((function.tenant, function.reference), key, most):
             self._spawn(self._submit(key, flight, job))
         else:
             self._waiting[key] = (flight, job)

@@ -57,7 +57,9 @@ class Options:
 
     def whole(self, name: str, default: int, least: int, most: int) -> int:
         """Return an integer from ``least`` to ``most``."""
-        value = self._values.get(name, default)
+        if name not in self._values:
+            return default
+        value = self._values[name]
         if _is_number(value) and float(value).is_integer() and least <= value <= most:
             return int(value)
         self.fault(name, f"is {shown(value)}; expected a whole number from {least} to {most}")

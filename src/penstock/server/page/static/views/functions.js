@@ -155,7 +155,7 @@ export class Functions {
           [`Version ${each.version}`, time(each.deployed)],
           ["Code", each.kind === "python" ? h("code", null, base(each.entry)) : h("code", null, each.command.join(" "))],
           ["Results go to", each.outputs && h("code", null, each.outputs)],
-          ["At once", each.concurrency],
+          ["At once", each.concurrency || "64 in workers, jobs without limit"],
           ["Limits", `${duration(each.limits.timeout_s)}, ${size(each.limits.memory)}, ${count(each.limits.processes)} processes, ${each.limits.network ? "with" : "without"} network`],
         ]),
       ),
