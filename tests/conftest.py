@@ -10,6 +10,8 @@ import pytest
 
 pytest_plugins = ("tests.servers.plugin",)
 
+SERVERS = frozenset({"activemq", "far_kafka", "kafka", "postgres", "servers", "xrootd"})
+"""Fixtures with real servers: what needs one is slow."""
 IN_CI = os.environ.get("CI") == "true"
 
 
@@ -22,6 +24,13 @@ def need(program: str, package: str) -> str:
             pytest.fail(message)
         pytest.skip(message)
     return path
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave real servers out of the inner loop."""
+    for item in items:
+        if not SERVERS.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from penstock.log.reader import Reader
 from penstock.testing.installation import Installation
 from tests.journeys.seeing import runs
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 FUNCTION = """
 from penstock import function
 

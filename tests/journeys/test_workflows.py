@@ -112,6 +112,7 @@ async def test_a_failed_run_is_a_dead_letter_and_can_be_run_again_after_repair(
     assert await until(lambda: rows(installation, DeadLetter)[0].state == "replayed", installation)
 
 
+@pytest.mark.slow
 async def test_an_unchanged_deployment_makes_no_new_version(installation: Installation) -> None:
     first = await deploy(installation, SIMPLE)
     second = await deploy(installation, SIMPLE)
@@ -125,6 +126,7 @@ async def test_an_unchanged_deployment_makes_no_new_version(installation: Instal
     }
 
 
+@pytest.mark.slow
 async def test_a_paused_trigger_catches_up_when_it_is_resumed(installation: Installation) -> None:
     await deploy(installation, SIMPLE)
     await installation.ask("trigger", name="measured", paused=True)
@@ -147,6 +149,7 @@ async def test_a_paused_trigger_catches_up_when_it_is_resumed(installation: Inst
     ]
 
 
+@pytest.mark.slow
 async def test_what_existed_before_is_run_once_when_it_is_asked_for(installation: Installation) -> None:
     await deploy(installation, SIMPLE.replace("*.txt", "*.other"))
     for number in range(5):
@@ -160,6 +163,7 @@ async def test_what_existed_before_is_run_once_when_it_is_asked_for(installation
     assert len({row.event_id for row in runs}) == 6
 
 
+@pytest.mark.slow
 async def test_a_function_does_not_start_on_its_own_outputs(installation: Installation) -> None:
     await deploy(installation, SIMPLE.replace('"size")', '"size.txt")'))
     (installation.files / "a.txt").write_text("x")
@@ -171,6 +175,7 @@ async def test_a_function_does_not_start_on_its_own_outputs(installation: Instal
     assert len(rows(installation, RunRow)) == 1
 
 
+@pytest.mark.slow
 async def test_a_replay_leaves_out_a_workflows_own_outputs(installation: Installation) -> None:
     text = SIMPLE.replace('"size")', '"size.txt")')
     await deploy(installation, text)
@@ -189,6 +194,7 @@ async def test_a_replay_leaves_out_a_workflows_own_outputs(installation: Install
     assert (await deploy(installation, text, existing=True))["existing"] == 2
 
 
+@pytest.mark.slow
 async def test_two_inputs_may_not_publish_under_one_name(installation: Installation) -> None:
     await deploy(installation, SIMPLE.replace('"*.txt"', '"*.txt", outputs="{root}/all/{name}"'))
     (installation.files / "a.txt").write_text("a")
@@ -201,6 +207,7 @@ async def test_two_inputs_may_not_publish_under_one_name(installation: Installat
     assert (installation.files / "all" / "size").read_text() == "1"
 
 
+@pytest.mark.slow
 async def test_a_cancelled_run_stops_its_function(installation: Installation) -> None:
     text = SIMPLE.replace(
         "text = call", 'import time; print("begun", flush=True); time.sleep(60)\n    text = call'
@@ -215,6 +222,7 @@ async def test_a_cancelled_run_stops_its_function(installation: Installation) ->
     assert status["runs"] == {"active": 0, "waiting": 0}
 
 
+@pytest.mark.slow
 async def test_a_manual_start_brings_its_parameters(installation: Installation) -> None:
     await deploy(
         installation,
@@ -225,6 +233,7 @@ async def test_a_manual_start_brings_its_parameters(installation: Installation) 
     assert json.loads(run.snapshot)["steps"]["hello"]["result"] == {"name": "Ada"}
 
 
+@pytest.mark.slow
 async def test_a_backup_is_a_whole_installation(installation: Installation, tmp_path: Path) -> None:
     await deploy(installation, SIMPLE)
     (installation.files / "a.txt").write_text("x")
@@ -239,6 +248,7 @@ async def test_a_backup_is_a_whole_installation(installation: Installation, tmp_
     assert list((target / "log" / "0").glob("*.segment"))
 
 
+@pytest.mark.slow
 async def test_newer_content_ends_the_run_on_what_it_replaces(installation: Installation) -> None:
     text = SIMPLE.replace(
         'text = call.open("r").read()',

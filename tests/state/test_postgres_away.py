@@ -23,7 +23,7 @@ from penstock.state.postgres.state import PostgresState
 from penstock.testing.proxy import Proxy
 from penstock.testing.state_suite import file_row
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -29,6 +29,7 @@ def run(*words: str, path: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_its_own_tests_pass() -> None:
     options = (
         "-q",

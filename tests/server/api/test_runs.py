@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -217,7 +218,7 @@ def test_explain_tells_of_the_newest_content_and_of_all_events_if_asked(served: 
 def _other(served: Served, first: dict[str, str]) -> str:
     """Return the id of the second run on a file, as soon as it has begun."""
     with served.stream("live") as live:
-        for _ in live.messages():
+        for _ in chain([None], live.messages()):  # it may have begun already
             for run in served.get(f"runs?path={first['path']}&workflow=local/drawn")["runs"]:
                 if run["id"] != first["id"]:
                     return str(run["id"])
