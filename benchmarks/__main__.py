@@ -8,7 +8,20 @@ import os
 import sys
 from collections.abc import Sequence
 
-from benchmarks import backtesting, burst, elsewhere, fresh, graphs, idle, ingest, kills, latency, storing
+from benchmarks import (
+    backtesting,
+    burst,
+    elsewhere,
+    fresh,
+    graphs,
+    idle,
+    ingest,
+    kills,
+    latency,
+    reconciling,
+    site_latency,
+    storing,
+)
 from benchmarks.progress import Progress
 from benchmarks.rows import Benchmark, Failed, Row
 from benchmarks.sizes import DEFAULT, FULL, QUICK, Sizes
@@ -25,7 +38,9 @@ BENCHMARKS: dict[str, tuple[Benchmark, str]] = {
     "neighbours": (elsewhere.neighbours, "a function beside seven kinds of hostile ones; 8 minutes"),
     "append": (storing.run, "log and state alone; 1 minute"),
     "backtest": (backtesting.run, "a trigger against a million events of the past; 3 minutes"),
+    "reconcile": (reconciling.run, "a tree of 100,000 files after an outage; 1 minute"),
     "ingest": (ingest.run, "dCache's billing records through Kafka to decisions in PostgreSQL; 3 minutes"),
+    "site-latency": (site_latency.run, "from a record in Kafka to the first line of its function; 2 minutes"),
     "pool": (elsewhere.pool, "the warm pool alone; 1 minute"),
 }
 VERDICTS = {True: "yes", False: "NO", None: "-"}

@@ -67,7 +67,7 @@ def run(sizes: Sizes, tick: Tick) -> Iterator[Row]:
     places = Places(clients=2)
     with servers(places) as (folder, kafka, postgres):
         topic = f"billing-{uuid4().hex[:8]}"
-        _make(kafka.address, topic)
+        make_topic(kafka.address, topic)
         source = ["[[sources]]", 'kind = "dcache-kafka"', 'name = "billing"', 'storage = "dcache"']
         source += [f'servers = "{kafka.address}"', f'topics = ["{topic}"]', 'begin = "start"']
         with site(folder / "home", kafka, postgres, PARTITIONS, source) as installation:
@@ -261,7 +261,8 @@ class _Bench:
             raise Failed(f"{self._told} uploads were told of, and {found} decisions are recorded")
 
 
-def _make(servers: str, topic: str) -> None:
+def make_topic(servers: str, topic: str) -> None:
+    """Make a topic for records."""
     admin = AdminClient({"bootstrap.servers": servers})
     wanted = NewTopic(topic, num_partitions=TOPIC_PARTITIONS, replication_factor=1)
     admin.create_topics([wanted])[topic].result(30)

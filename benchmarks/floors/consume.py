@@ -28,7 +28,7 @@ def main() -> None:
             left -= len(messages)
             continue
         for message in messages:
-            json.loads(message.value())
+            json.loads(message.value() or b"null")
         parsed += len(messages)
     seconds, cpu = time.perf_counter() - begun, time.process_time() - begun_cpu
     print(json.dumps({"records": parsed, "seconds": seconds, "cpu_s": cpu}))
