@@ -44,8 +44,17 @@ def examine(the: Session) -> list[Finding]:
         *places.findings(the.places),
         *storages.findings(settings),
         *_running(the),
+        *_site(settings),
         *held,
     ]
+
+
+def _site(settings: Settings) -> list[Finding]:
+    if settings.kafka is None or settings.postgres is None:
+        return []
+    from penstock.cli.checks import site  # needs extras
+
+    return list(site.findings(settings))
 
 
 def _settings(the: Session) -> tuple[Settings, Finding]:

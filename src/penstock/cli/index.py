@@ -34,6 +34,9 @@ COMMANDS: Mapping[str, Entry] = {
     "dead-letters": Entry("letters:letters", LOOK, "What could not be processed: look, repair, replay."),
     "replay": Entry("replay:replay", LOOK, "Run a trigger again on events of the past."),
     "doctor": Entry("doctor:doctor", CARE, "Check this machine and installation; findings have remedies."),
+    "check-settings": Entry(
+        "settings:check_settings", CARE, "Check a settings file whole; all faults are told at once."
+    ),
     "backup": Entry("backup:backup", CARE, "Copy the log and the state into a new folder."),
     "restore": Entry("backup:restore", CARE, "Take log and state back; Penstock must be stopped."),
     "move": Entry(

@@ -17,6 +17,9 @@ LAG_S_MAX = 3.0
 """What is committed lags behind the log: how often and how long to look again, in seconds."""
 
 
+ENDS = frozenset(f"penstock.run.{phase}" for phase in ("succeeded", "failed", "cancelled"))
+
+
 class Runs(Asking):
     """What ran and runs."""
 
@@ -133,8 +136,8 @@ class Runs(Asking):
             yield from self._follow_step(run, step, query)
             return
         told: set[tuple[str, int]] = set()
+        since, is_over = self.status()["log_end"], False
         while True:
-            end = self.status()["log_end"]
             whole = self._begun(run)
             begun = [(each["name"], each["attempt"]) for each in whole["steps"] if _is_call(each)]
             fresh = [each for each in begun if each not in told]
@@ -149,8 +152,10 @@ class Runs(Asking):
             if not fresh and whole["run"]["ended"]:
                 return
             if not fresh:
-                next(self.follow(since=end, filter=json.dumps({"exact": {"subject": run}})))
-                time.sleep(LAG_S)
+                if not is_over:
+                    news = next(self.follow(since=since, filter=json.dumps({"exact": {"subject": run}})))
+                    since, is_over = news["offset"] + 1, news["event"]["type"] in ENDS
+                time.sleep(LAG_S)  # what the log tells can be read in the state a little later
 
     def _follow_step(self, run: str, step: str, query: Mapping[str, Any]) -> Iterator[JSON]:
         chosen = {"step": step, "follow": True, **query}

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicCollection
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.admin._resource import ResourceType
@@ -78,6 +78,17 @@ class Filling:
         """Whether somebody began to fill it and did not end."""
         found = self._asked(lambda: config_of(self._admin, self._settings.topic))
         return bool(found.get(STAMPS) == FILLING[STAMPS])
+
+    def allowed(self) -> set[str]:
+        """Return what we may do with the topic, in Kafka's words; all where there are no access lists."""
+        topics = TopicCollection([self._settings.topic])
+
+        def ask() -> set[str]:
+            asked = self._admin.describe_topics(topics, include_authorized_operations=True)
+            found = asked[self._settings.topic].result(ANSWER_S)
+            return {operation.name for operation in found.authorized_operations or ()}
+
+        return self._asked(ask)
 
     def last_id(self, partition: int, end: int) -> str | None:
         """Return the id of the newest record of a partition; None if retention has removed it."""

@@ -72,7 +72,7 @@ def entries(tables: Any, taken: frozenset[str], faults: list[str]) -> tuple[Sour
     found: list[SourceEntry] = []
     for place, table in enumerate(tables):
         try:
-            entry = _entry(table, taken | {each.name for each in found})
+            entry = _entry(table, taken | {each.name for each in found}, taken)
         except Invalid as error:
             faults.append(f"sources[{place}]: {error}")
         else:
@@ -80,7 +80,7 @@ def entries(tables: Any, taken: frozenset[str], faults: list[str]) -> tuple[Sour
     return tuple(found)
 
 
-def _entry(table: Any, taken: frozenset[str]) -> SourceEntry:
+def _entry(table: Any, taken: frozenset[str], folders: frozenset[str]) -> SourceEntry:
     if not isinstance(table, dict):
         raise Invalid("expected a table headed [[sources]]")
     rest = dict(table)
@@ -92,7 +92,7 @@ def _entry(table: Any, taken: frozenset[str]) -> SourceEntry:
         raise Invalid(f"the name {name!r} is taken by another source or storage")
     settings = _settings(load_kind(kind), kind, name, rest)
     storage = getattr(settings, "storage", None)
-    if isinstance(storage, str) and storage in taken and storage != name:
+    if isinstance(storage, str) and storage in folders:
         raise Invalid(f"{name!r}: storage {storage!r} is a folder's; give it a name of its own")
     return SourceEntry(kind=kind, name=name, settings=settings)
 

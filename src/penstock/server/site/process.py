@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import socket
+import time
 import zlib
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ from penstock.server.site.front import SiteFront
 from penstock.server.site.health import HealthServer, build_health, listener
 from penstock.server.site.listing import EXISTING, Listing
 from penstock.server.site.mirror import Mirror
+from penstock.server.site.neighbours import HOW, Neighbours, Process, telling
 from penstock.server.site.orders import Orders
 from penstock.server.site.owner import Owner
 from penstock.server.site.probe import Probe
@@ -71,7 +73,9 @@ class Site:
         self._front_parts: tuple[KafkaLog, StateReader, Mirror, SourceMemory] | None = None
         self._channel: Channel | None = None
         self._answers: dict[str, Answers] = {}
+        self._answers[HOW] = telling(self.how)
         self._calls = Calls(settings.postgres, self.name, self._answers)
+        self._neighbours = Neighbours(self._calls, self.name)
 
     async def start(self) -> None:
         """Let every role begin. What is away is waited for."""
@@ -98,6 +102,20 @@ class Site:
     def owned(self) -> list[Parts]:
         """Return the shards that are ours now."""
         return [shard.parts for shard in self._owner.shards.values()] if self._owner is not None else []
+
+    def how(self) -> Process:
+        """Return how we are, for the other processes."""
+        return Process(
+            name=self.name,
+            roles=self.roles,
+            partitions=tuple(sorted(each.partition for each in self.owned())),
+            troubles=self._troubles(),
+            now_ns=time.time_ns(),
+        )
+
+    def _troubles(self) -> dict[str, str]:
+        states = {f"state of partition {each.partition}": each.checkpoint.trouble for each in self.owned()}
+        return self.life.troubles | {part: words for part, words in states.items() if words}
 
     async def _tell_health(self) -> None:
         """Say how we are to whom asks, until the end."""
@@ -186,7 +204,7 @@ class Site:
             "triggers": len(triggers),
             "paused": sum(trigger.paused for trigger in triggers),
             "storages": [{"name": s.name, "folder": s.folder} for s in self._settings.storages],
-            "troubles": self.life.troubles | await self._probe.troubles(),
+            "troubles": self._neighbours.troubles() | self._troubles() | await self._probe.troubles(),
         }
 
     async def _stop(self, _who: Who) -> dict[str, Any]:
