@@ -35,11 +35,11 @@ class SiteInstallation:
     Args:
         home: Everything is below it; the watched folder is ``home/files``.
         kafka: The broker.
-        postgres: The database.
+        postgres: The database; None for the installation's own.
         partitions: Of the topic.
     """
 
-    def __init__(self, home: Path, kafka: Kafka, postgres: Postgres, partitions: int = 4) -> None:
+    def __init__(self, home: Path, kafka: Kafka, postgres: Postgres | None, partitions: int = 4) -> None:
         self.home = home
         self.files = home / "files"
         self.files.mkdir(parents=True)
@@ -47,14 +47,16 @@ class SiteInstallation:
         self.kafka = KafkaLogSettings(
             servers=kafka.address, topic=f"site-{uuid4().hex[:8]}", partitions=partitions, replication=1
         )
-        self.postgres: PostgresSettings = postgres.fresh()
+        self.postgres: PostgresSettings = postgres.fresh() if postgres is not None else PostgresSettings()
+        self._is_alone = postgres is None
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.places.config.parent.mkdir(parents=True, exist_ok=True)
         self.places.config.write_text(self._toml())
 
     def _toml(self) -> str:
         tables = [f'[[storages]]\nname = "local"\nfolder = "{self.files}"\n']
-        for name, table in (("kafka", self.kafka), ("postgres", self.postgres)):
+        used = (("kafka", self.kafka), ("postgres", self.postgres))
+        for name, table in used[:1] if self._is_alone else used:
             given = {
                 key: value for key, value in msgspec.to_builtins(table).items() if value not in (None, {}, [])
             }
