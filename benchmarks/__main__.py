@@ -19,6 +19,7 @@ from benchmarks import (
     kills,
     latency,
     reconciling,
+    site_kill,
     site_latency,
     storing,
 )
@@ -41,6 +42,7 @@ BENCHMARKS: dict[str, tuple[Benchmark, str]] = {
     "reconcile": (reconciling.run, "a tree of 100,000 files after an outage; 1 minute"),
     "ingest": (ingest.run, "dCache's billing records through Kafka to decisions in PostgreSQL; 3 minutes"),
     "site-latency": (site_latency.run, "from a record in Kafka to the first line of its function; 2 minutes"),
+    "site-kill": (site_kill.run, "a site whose every part is killed and stopped; 11 minutes"),
     "pool": (elsewhere.pool, "the warm pool alone; 1 minute"),
 }
 VERDICTS = {True: "yes", False: "NO", None: "-"}

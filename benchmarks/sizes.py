@@ -28,8 +28,10 @@ class Sizes:
         filters: How many filters W4 goes up to.
         neighbours: Files in a block before, and beside, hostile functions.
         backtest: Events of the log that a back-test looks at.
+        reconcile: Files of a tree that is compared with the ledger.
         billing: Billing records in a block of the ingest.
         routed: Filters that they are routed with.
+        killing_s: How long the site's kill test kills and stops, in seconds.
         seed: Of everything that is drawn at random.
     """
 
@@ -50,8 +52,10 @@ class Sizes:
     filters: int = 1_000_000
     neighbours: int = 500
     backtest: int = 1_000_000
+    reconcile: int = 100_000
     billing: int = 40_000
     routed: int = 10_000
+    killing_s: int = 600
     seed: int = 1
 
     def with_numbers(self, settings: Sequence[str]) -> Sizes:
@@ -75,8 +79,8 @@ class Sizes:
 DEFAULT = Sizes()
 QUICK = Sizes(
     blocks=2, fast=50, slow=2, graphs=10, burst=200, large_burst=400, idle_s=5, trace_s=3, triggers=10,
-    appends=200, rows=100, kills=4, acts=30, filters=1000, neighbours=50, backtest=20_000, billing=4000,
-    routed=1000,
+    appends=200, rows=100, kills=4, acts=30, filters=1000, neighbours=50, backtest=20_000, reconcile=5000,
+    billing=4000, routed=1000,
 )  # fmt: skip
 FULL = Sizes(fast=2000, slow=450, graphs=500)
 """At 2 files a second a p99 of 2,000 samples takes about an hour."""

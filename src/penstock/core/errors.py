@@ -3,8 +3,7 @@
     PenstockError
       Refused       change the request     Unauthenticated Forbidden NotFound Conflict Invalid
       Unavailable   wait, try again        Timeout ConnectionLost Throttled   (carry retry_after_s)
-      Failed        look at it; no retry   FunctionFailed JobFailed TransferFailed Superseded
-                                                           Unsettled Fenced
+      Failed        look at it; no retry   FunctionFailed JobFailed TransferFailed Superseded Fenced
       Broken        stop; our promise is broken (a bug, a damaged log)
 
 The command line turns them into exit codes, the HTTP API into problem+json (RFC 9457).
@@ -133,10 +132,6 @@ class Superseded(Failed):
 
 class TransferFailed(Failed):
     """Bytes did not arrive whole."""
-
-
-class Unsettled(Failed):
-    """It may still be being written to; it is told when that has ended."""
 
 
 class Fenced(Failed):

@@ -7,6 +7,7 @@ entry-point groups ``penstock.<room>`` and imported only when the settings name 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from enum import Enum
 from typing import Any, Protocol, TypeVar
 
 from msgspec import Raw, Struct
@@ -318,6 +319,17 @@ class Listed(Struct, frozen=True, kw_only=True):
     origin: Raw = Raw(b"null")
 
 
+class Look(Enum):
+    """What a look at a path found that is no file one can tell of."""
+
+    NOTHING = "nothing"
+    """There is surely no file."""
+    IGNORED = "ignored"
+    """It is nobody's business, whatever is there."""
+    UNSETTLED = "unsettled"
+    """It may still be being written to; it is told when that has ended."""
+
+
 class Lister(Protocol):
     """Lists a storage, so that what was lost can be found; see ``core.reconcile``.
 
@@ -343,23 +355,19 @@ class Lister(Protocol):
     def pages(self, folder: bytes) -> AsyncIterator[Sequence[Stamp]]:
         """Yield every file below a folder: its path and its ``stamp``, in the order of the paths' bytes.
 
-        A folder that is not there has no files. Only a bounded number of questions is ahead of what was taken.
+        A folder that is not there has no files. A bounded number of questions is ahead of what was taken.
 
         Raises:
             Unavailable: The listing cannot be had whole; from what is missing nothing follows.
             Refused: The same, and it will not be had later either (no permission, say).
         """
 
-    async def look(self, path: bytes) -> Listed | None:
-        """Return what is at a path now; None if there is surely no file.
-
-        A file that may still be being written to is not there yet, and is told when it is closed: then it
-        raises ``Unsettled``.
+    async def look(self, paths: Sequence[bytes]) -> Sequence[Listed | Look]:
+        """Return what is at each path now, in their order.
 
         Raises:
             Unavailable: It cannot be asked; nothing follows.
             Refused: The same, and it will not be answered later either.
-            Unsettled: See above.
         """
 
     def is_same(self, stamp: Stamp, known: FileState) -> bool:

@@ -102,6 +102,8 @@ def _cut(page: Sequence[Stamp], end: bytes | None) -> tuple[Sequence[Stamp], Seq
 
 
 def _differences(listed: Sequence[Stamp], known: Sequence[Stamp]) -> list[Difference]:
+    if listed == known:
+        return []
     here = set(listed)
     different: dict[bytes, Stamp | None] = {}
     for stamp in here.symmetric_difference(known):
@@ -147,20 +149,22 @@ def verdict(
     if before is not None and before.present and found.version and before.version == found.version:
         return NOTHING
     time_ns = found.born_ns or found.mtime_ns
-    if fold(before, _content(storage, found, before, time_ns)).known:
-        return NOTHING
+    version = found.version or _own_version(found, before)
+    if before is not None and not (before.version and version):  # else it cannot be the same
+        told = _content(storage, found, before, version, time_ns)
+        if fold(before, told).known:
+            return NOTHING
     if before is not None and before.present:
         time_ns = max(time_ns, before.ctime_ns + 1000)  # It is there now, so it came after what was known.
-    event = _content(storage, found, before, time_ns)
-    return Verdict(event, fold(None, event).row)
+    event = _content(storage, found, before, version, time_ns)
+    return Verdict(event, _known(storage, found, version, time_ns, event.id))
 
 
 def _missing(before: FileState, now_ns: int) -> Verdict:
     return Verdict(_end(before, now_ns), replace(before, present=False, event_id=""))
 
 
-def _content(storage: str, found: Listed, before: FileState | None, time_ns: int) -> Event:
-    version = found.version or _own_version(found, before)
+def _content(storage: str, found: Listed, before: FileState | None, version: str, time_ns: int) -> Event:
     if not version:
         native = (found.native.encode(), b"%d" % found.size, b"%d" % found.mtime_ns)
         identity = unversioned_id(storage, found.path, b"listed", *native)
@@ -209,16 +213,21 @@ def _end(before: FileState, now_ns: int) -> Event:
 
 
 def _untold(storage: str, found: Listed) -> FileState:
+    return _known(storage, found, found.version or found.native, found.born_ns, "")
+
+
+def _known(storage: str, found: Listed, version: str, time_ns: int, event_id: str) -> FileState:
     return FileState(
         storage=storage,
         path=found.path,
         generation=1,
         size=found.size,
         mtime_ns=found.mtime_ns,
-        ctime_ns=found.born_ns,
+        ctime_ns=time_ns,
         inode=0,
         present=True,
-        version=found.version or found.native,
+        event_id=event_id,
+        version=version,
     )
 
 

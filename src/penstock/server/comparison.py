@@ -10,15 +10,12 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-from penstock.core.errors import Unsettled
 from penstock.core.event import FILE_DELETED, Event
-from penstock.core.ports import Listed, Lister, Stamp
+from penstock.core.ports import Listed, Lister, Look, Stamp
 from penstock.core.reconcile import Difference, Merge, Verdict, verdict
 from penstock.core.rows import FileState
 from penstock.server.ledger import PendingLedger
 
-LOOKS = 16
-"""Paths looked at at once."""
 BATCH = 500
 """Differences settled, and told, at once."""
 GONE_HELD_MAX = 200_000
@@ -145,9 +142,9 @@ class Comparison:
     async def _settle_some(self, paths: Sequence[bytes]) -> None:
         waiting, verdicts = list(paths), list[Verdict]()
         for _ in range(TRIES):
-            before = await self._rows(waiting)
+            before, mark = await self._rows(waiting), self._ledger.mark()
             found = await self._looks(waiting)
-            after = await self._rows(waiting)
+            after = before if self._ledger.is_unchanged(mark) else await self._rows(waiting)
             moved = []
             for path in waiting:
                 if before[path] != after[path]:
@@ -166,16 +163,13 @@ class Comparison:
     async def _looks(self, paths: Sequence[bytes]) -> dict[bytes, Listed | None]:
         """Return what is at each path now; those that may be being written to are missing."""
         found: dict[bytes, Listed | None] = {}
-
-        async def look(path: bytes) -> None:
-            try:
-                found[path] = await self._lister.look(path)
-            except Unsettled:
-                if len(self._unsettled) < UNSETTLED_MAX:
-                    self._unsettled[path] = None
-
-        for start in range(0, len(paths), LOOKS):
-            await asyncio.gather(*(look(path) for path in paths[start : start + LOOKS]))
+        for path, seen in zip(paths, await self._lister.look(paths), strict=True):
+            if not isinstance(seen, Look):
+                found[path] = seen
+            elif seen is Look.NOTHING:
+                found[path] = None
+            elif seen is Look.UNSETTLED and len(self._unsettled) < UNSETTLED_MAX:
+                self._unsettled[path] = None
         return found
 
     def _verdict(self, found: Listed | None, before: FileState | None) -> Verdict:

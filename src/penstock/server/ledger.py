@@ -29,6 +29,8 @@ class PendingLedger:
         self._state = state
         self._staged = staged
         self._pending: dict[tuple[str, bytes], FileState] = {}
+        self._changes = 0
+        self._is_alone = pending_max == 1 << 62
 
     def file(self, storage: str, path: bytes) -> FileState | None:
         """Return the last known state of a path."""
@@ -38,8 +40,17 @@ class PendingLedger:
         """Return how far a source had read, by part."""
         return {row.part: row.position for row in self._state.select(PositionRow, source=source)}
 
+    def mark(self) -> int:
+        """Return what ``is_unchanged`` is to be asked with."""
+        return self._changes
+
+    def is_unchanged(self, mark: int) -> bool:
+        """Whether no file's row has surely changed since; where others fold, too, that is not known."""
+        return self._is_alone and mark == self._changes
+
     def put(self, *rows: Row) -> None:
         """Keep rows until their events are folded; rows without an event go to state at once."""
+        self._changes += 1
         for row in rows:
             if isinstance(row, FileState) and row.event_id:
                 self._pending.pop((row.storage, row.path), None)
@@ -52,12 +63,14 @@ class PendingLedger:
 
     def learn(self, row: FileState) -> None:
         """Keep in state what its event did not tell, because it came out of order."""
+        self._changes += 1
         self._pending.pop((row.storage, row.path), None)
         self._state.put(row)
         self._staged()
 
     def folded(self, row: FileState) -> None:
         """The event behind ``row`` is on the log: it belongs to state now."""
+        self._changes += 1
         self._state.put(row)
         pending = self._pending.get((row.storage, row.path))
         if pending is not None and replace(pending, offset=row.offset) == row:

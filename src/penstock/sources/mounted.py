@@ -8,14 +8,15 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from bisect import bisect_left
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from stat import S_ISREG
 
 from msgspec import Struct
 
-from penstock.core.errors import Refused, Unavailable, Unsettled
-from penstock.core.ports import Listed, Stamp
+from penstock.core.errors import Refused, Unavailable
+from penstock.core.ports import Listed, Look, Stamp
 from penstock.core.reconcile import is_near
 from penstock.core.rows import FileState
 from penstock.sources.ignore import HIDDEN_AND_TEMPORARY, Ignore
@@ -23,8 +24,6 @@ from penstock.sources.ignore import HIDDEN_AND_TEMPORARY, Ignore
 PAGE = 2000
 """Files handed over at once."""
 _GONE = (FileNotFoundError, NotADirectoryError)
-Entry = tuple[bytes, Stamp | None]
-"""A name (a folder's with a slash behind it), and a file's stamp."""
 
 
 class MountedSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -83,9 +82,9 @@ class MountedLister:
             ahead = loop.run_in_executor(self._thread, next, pages, None)
             yield page
 
-    async def look(self, path: bytes) -> Listed | None:
+    async def look(self, paths: Sequence[bytes]) -> Sequence[Listed | Look]:
         """See ``Lister``."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._look, path)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._looks, paths)
 
     def is_same(self, stamp: Stamp, known: FileState) -> bool:
         """See ``Lister``."""
@@ -97,59 +96,79 @@ class MountedLister:
     def _pages(self, folder: bytes) -> Iterator[list[Stamp]]:
         self._check()
         page: list[Stamp] = []
-        waiting = [iter(self._entries(folder))]
-        prefixes = [folder + b"/"]
-        while waiting:
-            for name, stamp in waiting[-1]:
-                if stamp is None:
-                    waiting.append(iter(self._entries(prefixes[-1] + name[:-1])))
-                    prefixes.append(prefixes[-1] + name)
-                    break
-                page.append(stamp)
-                if len(page) >= PAGE:
-                    yield page
-                    page = []
-            else:
-                waiting.pop()
-                prefixes.pop()
+        for stamps in self._runs(folder):
+            page += stamps
+            if len(page) >= PAGE:
+                yield page
+                page = []
         self._check()  # An unmounted disk is no deletion of its files.
         yield page
 
-    def _entries(self, folder: bytes) -> list[Entry]:
-        """Return what is in a folder, in the order that the paths below it have."""
+    def _runs(self, folder: bytes) -> Iterator[Sequence[Stamp]]:
+        """Yield runs of files in the order of their paths."""
+        waiting = [self._folder(folder)]
+        while waiting:
+            for step in waiting[-1]:
+                if isinstance(step, bytes):
+                    waiting.append(self._folder(step))
+                    break
+                yield step
+            else:
+                waiting.pop()
+
+    def _folder(self, folder: bytes) -> Iterator[Sequence[Stamp] | bytes]:
+        """Yield the files of a folder and, at their places between them, the folders in it."""
+        files, folders = self._entries(folder)
+        begin = 0
+        for below in folders:
+            end = bisect_left(files, (below + b"/",))
+            yield files[begin:end]
+            yield below
+            begin = end
+        yield files[begin:] if begin else files
+
+    def _entries(self, folder: bytes) -> tuple[list[Stamp], list[bytes]]:
+        """Return files and folders; files that are ignored are found so when they are looked at."""
         prefix, below = folder + b"/", folder[len(self._there) + 1 :]
         below = below + b"/" if below else b""
-        found: list[Entry] = []
+        files: list[Stamp] = []
+        folders: list[bytes] = []
         try:
             with os.scandir(self._place(folder) or b"/") as entries:
                 for entry in entries:
-                    name = entry.name
-                    if self._ignore(below, name):
-                        continue
-                    if entry.is_dir(follow_symlinks=False):
-                        found.append((name + b"/", None))
-                    elif entry.is_file(follow_symlinks=False):
+                    if entry.is_file(follow_symlinks=False):
                         stat = entry.stat(follow_symlinks=False)
-                        found.append((name, (prefix + name, stat.st_size, stat.st_mtime_ns)))
+                        files.append((prefix + entry.name, stat.st_size, stat.st_mtime_ns))
+                    elif entry.is_dir(follow_symlinks=False) and not self._ignore(below, entry.name):
+                        folders.append(prefix + entry.name)
         except _GONE:
-            return []
+            return [], []
         except OSError as error:
             raise self._fault(folder, error) from error
-        found.sort()
+        files.sort()
+        folders.sort(key=lambda path: path + b"/")
+        return files, folders
+
+    def _looks(self, paths: Sequence[bytes]) -> list[Listed | Look]:
+        found = [self._look(path) for path in paths]
+        if Look.NOTHING in found:
+            self._check()
         return found
 
-    def _look(self, path: bytes) -> Listed | None:
+    def _look(self, path: bytes) -> Listed | Look:
+        folder, _, name = path[len(self._there) + 1 :].rpartition(b"/")
+        if self._ignore(folder + b"/" if folder else b"", name):
+            return Look.IGNORED
         try:
             stat = os.lstat(self._place(path))
         except _GONE:
-            self._check()
-            return None
+            return Look.NOTHING
         except OSError as error:
             raise self._fault(path, error) from error
         if not S_ISREG(stat.st_mode):
-            return None
+            return Look.NOTHING
         if 0 <= time.time() - stat.st_mtime < self._settings.settle_s:
-            raise Unsettled(f"{os.fsdecode(path)!r} may be being written to")
+            return Look.UNSETTLED
         return Listed(
             path=path,
             size=stat.st_size,

@@ -6,6 +6,7 @@ the notice, or, in a bucket with versions, if its time is; in doubt the object i
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -15,7 +16,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from penstock.core.errors import Refused, Unavailable
-from penstock.core.ports import Listed, Stamp
+from penstock.core.ports import Listed, Look, Stamp
 from penstock.core.reconcile import is_near
 from penstock.core.rows import FileState
 from penstock.outside.secret import Secret
@@ -23,6 +24,8 @@ from penstock.outside.secret import Secret
 if TYPE_CHECKING:
     from obstore.store import S3Store
 
+LOOKS = 16
+"""Objects looked at at once."""
 PAGE = 1000
 """Objects asked for at once; S3 gives no more."""
 
@@ -95,8 +98,14 @@ class S3Lister:
         path = f"/{bucket}/{found['path']}".encode()
         return path, found["size"], _etag(found), _nanoseconds(found["last_modified"])
 
-    async def look(self, path: bytes) -> Listed | None:
+    async def look(self, paths: Sequence[bytes]) -> Sequence[Listed | Look]:
         """See ``Lister``."""
+        found: list[Listed | Look] = []
+        for start in range(0, len(paths), LOOKS):
+            found += await asyncio.gather(*map(self._look, paths[start : start + LOOKS]))
+        return found
+
+    async def _look(self, path: bytes) -> Listed | Look:
         bucket, _, key = path.decode().lstrip("/").partition("/")
         if bucket not in self._settings.buckets:
             raise Refused(f"bucket {bucket!r} is not among those that are listed: {self._settings.buckets}")
@@ -104,7 +113,7 @@ class S3Lister:
             try:
                 found: Any = await self._store(bucket).head_async(key)
             except FileNotFoundError:
-                return None
+                return Look.NOTHING
         version = found["version"]
         at_ns = _nanoseconds(found["last_modified"])
         described = {name: value for name, value in found.items() if name != "last_modified"}

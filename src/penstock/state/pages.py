@@ -48,20 +48,21 @@ class Pages:
         assert not unknown, f"files have no {unknown}"
         names = ", ".join(f'"{name}"' for name in fields)
         of_row = attrgetter("path", *fields)
-        question = f"SELECT path, {names}, present FROM files"  # noqa: S608 - names are those of fields
-        async for found, start, last in self._pages(question, 0, storage, folder):
+        question = f"SELECT path, {names} FROM files"  # noqa: S608 - names are those of fields
+        async for found, start, last in self._pages(question, 0, storage, folder, "AND present"):
             changed = self._changed(storage, start, last)
-            rows = [row[:-1] for row in found if row[-1] and row[0] not in changed]
-            fresh = [of_row(row) for row in changed.values() if row.present]
-            yield sorted(rows + fresh) if fresh else rows
+            if changed:
+                rows = [row for row in found if row[0] not in changed]
+                found = sorted([*rows, *(of_row(row) for row in changed.values() if row.present)])
+            yield found
 
     async def _pages(
-        self, question: str, place: int, storage: str, folder: bytes
+        self, question: str, place: int, storage: str, folder: bytes, more: str = ""
     ) -> AsyncIterator[tuple[list[Any], bytes, bytes]]:
         """Yield rows whose path is at ``place``, and the range of paths that they are all of."""
         start = folder.rstrip(b"/") + b"/"
         end = start[:-1] + b"0"
-        statement = f"{question} WHERE storage=? AND path>=? AND path<? ORDER BY path LIMIT ?"
+        statement = f"{question} WHERE storage=? AND path>=? AND path<? {more} ORDER BY path LIMIT ?"
         while True:
             found = self._execute(statement, (storage, start, end, FILES_PAGE)).fetchall()
             full = len(found) == FILES_PAGE

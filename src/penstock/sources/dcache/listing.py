@@ -8,8 +8,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from typing import Any
 
-from penstock.core.errors import Unsettled
-from penstock.core.ports import Listed, Stamp
+from penstock.core.ports import Listed, Look, Stamp
 from penstock.core.rows import FileState
 from penstock.sources.dcache.frontend import Attributes, Described, Frontend
 from penstock.sources.dcache.settings import FrontendSettings
@@ -99,17 +98,22 @@ class NamespaceLister:
             if len(page) < PAGE:
                 return sorted(found)
 
-    async def look(self, path: bytes) -> Listed | None:
-        """See ``Lister``."""
-        described = await (await self._open()).describe(self._shown(path.decode()))
-        if described is None or described.attributes.fileType != FILE:
-            return None
-        return self._listed(path, described)
+    async def look(self, paths: Sequence[bytes]) -> Sequence[Listed | Look]:
+        """See ``Lister``; the frontend answers a few questions at a time."""
+        frontend = await self._open()
 
-    def _listed(self, path: bytes, described: Described) -> Listed:
+        async def one(path: bytes) -> Listed | Look:
+            described = await frontend.describe(self._shown(path.decode()))
+            if described is None or described.attributes.fileType != FILE:
+                return Look.NOTHING
+            return self._listed(path, described)
+
+        return await asyncio.gather(*map(one, paths))
+
+    def _listed(self, path: bytes, described: Described) -> Listed | Look:
         found = described.attributes
         if not (found.size or found.checksums) and time.time() - found.mtime / 1000 < self._unfinished_s:
-            raise Unsettled(f"{path.decode()!r} is empty and has no checksum: it may be being written to")
+            return Look.UNSETTLED  # dCache knows size and checksum when a file is closed.
         owner = {} if found.owner is None else {"uid": found.owner}
         groups = {} if found.group is None else {"gids": [found.group]}
         return Listed(
