@@ -16,6 +16,7 @@ from penstock.server.settings import Settings
 from penstock.server.site.neighbours import SKEW_S_MAX, Process, processes
 from penstock.state.migrations import SCHEMA_VERSION
 from penstock.state.postgres.calls import Calls
+from penstock.state.postgres.clock import skew_s
 from penstock.state.postgres.fence import Owner, owners
 from penstock.state.postgres.reading import Reading
 from penstock.state.postgres.session import Session, connect, translating
@@ -81,11 +82,7 @@ def database(session: Session, settings: PostgresSettings) -> Iterator[Finding]:
         remedy = {HOLDS: "", NOTE: "the next start brings it up", FAILS: "install the newer Penstock here"}
         words = f"schema {settings.schema!r} has version {number}, this Penstock has {SCHEMA_VERSION}"
         yield Finding("database schema", state, words, remedy[state])
-    before = time.time()
-    clock = session.execute("SELECT extract(epoch FROM clock_timestamp())::float8").fetchone()
-    assert clock is not None
-    skew = max(before - clock[0], clock[0] - time.time(), 0.0)
-    yield _clock("clock of the database", skew)
+    yield _clock("clock of the database", abs(skew_s(session)))
 
 
 def _clock(name: str, skew_s: float) -> Finding:

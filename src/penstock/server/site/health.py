@@ -75,8 +75,15 @@ class Watched(Protocol):
     life: Life
     roles: tuple[str, ...]
 
+    @property
+    def partitions(self) -> int:
+        """How many the log has."""
+
     def owned(self) -> list[Parts]:
         """Return the shards that are ours now."""
+
+    async def clock_skew_s(self) -> float | None:
+        """Return by how much our clock is ahead of the database's, in seconds; None if that is away."""
 
 
 def build_health(process: Watched) -> Starlette:
@@ -99,7 +106,7 @@ def build_health(process: Watched) -> Starlette:
 
     async def metrics(_request: Request) -> Response:
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Numbers(process, await _lags(process.owned())))
+        registry.register(_Numbers(process, await _lags(process.owned()), await process.clock_skew_s()))
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     return Starlette(
@@ -127,15 +134,22 @@ async def _lags(shards: list[Parts]) -> dict[int, int]:
 class _Numbers:
     """A process as Prometheus' families of metrics."""
 
-    def __init__(self, process: Watched, lags: dict[int, int]) -> None:
+    def __init__(self, process: Watched, lags: dict[int, int], skew_s: float | None) -> None:
         self._process = process
         self._lags = lags
+        self._skew_s = skew_s
 
     def collect(self) -> Iterator[Metric]:
         """Yield the families."""
         shards = self._process.owned()
         troubles = dict.fromkeys(self._process.life.troubles, 1)
         yield _gauge("trouble", "Parts that do not work at present.", "part", troubles)
+        yield GaugeMetricFamily(
+            "penstock_partitions", "Partitions of the log.", value=self._process.partitions
+        )
+        if self._skew_s is not None:
+            words = "By how much the clock is ahead of the database's."
+            yield GaugeMetricFamily("penstock_clock_skew_seconds", words, value=self._skew_s)
         folded = {each.partition: each.pump.folded for each in shards}
         yield _gauge("partition_folded", "Offset up to which a partition is folded.", "partition", folded)
         yield _gauge("partition_lag_records", "Records that are not folded yet.", "partition", self._lags)

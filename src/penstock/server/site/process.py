@@ -17,7 +17,7 @@ from typing import Any
 
 import uvicorn
 
-from penstock.core.errors import Invalid
+from penstock.core.errors import Invalid, PenstockError
 from penstock.log.kafka import KafkaLog
 from penstock.server.channel import Channel
 from penstock.server.commands.table import Commands, Handler, receivers
@@ -39,6 +39,7 @@ from penstock.server.site.owner import Owner
 from penstock.server.site.probe import Probe
 from penstock.server.site.wishes import LOG, LogPlaces, SiteWishes
 from penstock.state.postgres.calls import Answers, Calls
+from penstock.state.postgres.clock import clock_skew_s
 from penstock.state.postgres.door import PostgresDoor
 from penstock.state.postgres.state import PostgresState
 from penstock.state.reader import StateReader
@@ -102,6 +103,18 @@ class Site:
     def owned(self) -> list[Parts]:
         """Return the shards that are ours now."""
         return [shard.parts for shard in self._owner.shards.values()] if self._owner is not None else []
+
+    @property
+    def partitions(self) -> int:
+        """How many the log has."""
+        return int(self._settings.kafka.partitions)
+
+    async def clock_skew_s(self) -> float | None:
+        """Return by how much our clock is ahead of the database's; None if that is away."""
+        try:
+            return await asyncio.to_thread(clock_skew_s, self._settings.postgres)
+        except PenstockError:
+            return None
 
     def how(self) -> Process:
         """Return how we are, for the other processes."""
