@@ -84,13 +84,17 @@ class Comparison:
             Refused: The storage does not let us.
         """
         self._since_ns = since_ns
+        here: list[bytes] = []
         async for differences in self._differences(folder):
-            here = [each for each in differences if each.stamp is not None]
+            here += [each.path for each in differences if each.stamp is not None and not self._is_same(each)]
             self._gone += [each.path for each in differences if each.stamp is None]
-            await self._settle([each.path for each in here if not self._is_same(each)])
+            if len(here) >= BATCH:
+                await self._settle(here)
+                here = []
             if len(self._gone) > GONE_HELD_MAX:
                 await self._settle_gone()
             self.progress()
+        await self._settle(here)
         await self._settle_gone()
         if self._unsettled:
             unsettled, self._unsettled = list(self._unsettled), {}
