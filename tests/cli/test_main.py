@@ -51,7 +51,8 @@ def test_every_option_has_help(name: str, command: click.Command) -> None:
 
 
 CHANGES = (
-    "init", "deploy", "undeploy", "restore", "replay", "move", "unit", "events send", "runs rerun", "runs cancel",
+    "init", "deploy", "undeploy", "restore", "replay", "move", "unit", "events send", "runs rerun",
+    "runs cancel",
     "triggers pause", "triggers resume", "triggers rollback", "dead-letters replay", "dead-letters drop",
 )  # fmt: skip
 
