@@ -114,6 +114,9 @@ class Billing:
         storage: Its name.
         paths: Asked where a record names no path, and told where files were written.
         uploads: Folder of SRM's unfinished uploads, with a slash at its end.
+
+    Attributes:
+        doors: Those that records came from, since somebody last emptied it.
     """
 
     def __init__(self, storage: str, paths: KnownPaths, uploads: str = UPLOADS) -> None:
@@ -121,6 +124,7 @@ class Billing:
         self._source = f"/storages/{storage}"
         self._paths = paths
         self._uploads = uploads
+        self.doors: set[str] = set()
         self._meanings: dict[str, Callable[[Record, bytes], Event | None]] = {
             "transfer": self._transfer,
             "request": self._request,
@@ -137,6 +141,8 @@ class Billing:
             Invalid: It is no billing record; the message says what was expected.
         """
         record = self._read(raw)
+        if record.cellType == "door":
+            self.doors.add(record.cellName)
         meaning = self._meanings.get(record.msgType)
         if meaning is not None:
             return meaning(record, raw)

@@ -88,6 +88,12 @@ class DCacheKafka(KafkaSource):
             lambda _root: lambda path: (path + "/").startswith(uploads),
         )
 
+    def take_doors(self) -> frozenset[str]:
+        """Return the doors that told of something since this was last asked."""
+        doors = frozenset(self._billing.doors)
+        self._billing.doors.clear()
+        return doors
+
     def _events_of(self, record: KafkaRecord) -> Sequence[Event]:
         event = self._event(record)
         return () if event is None else (event,)

@@ -222,14 +222,36 @@ function eventRow(entry) {
 
 function storages(status) {
   const engine = status?.engine;
-  if (!engine?.storages.length) return null;
+  if (!engine) return null;
+  const outside = new Set(status.trees.map((each) => each.storage));
+  for (const each of engine.storages) outside.delete(each.name);
+  const all = [...engine.storages, ...[...outside].map((name) => ({ name, folder: top(status, name).folder }))];
+  if (!all.length) return null;
   const columns = [
     { title: "Storage", cell: (row) => row.name },
     { title: "Folder", fill: true, cell: (row) => h("code", { class: "file" }, visible(row.folder)) },
-    { title: "State", cell: (row) => (row.trouble ? state("failed", "in trouble") : state("active", "watched")) },
+    { title: "Complete up to", cell: (row) => (row.tree?.proven ? time(row.tree.proven) : "never compared") },
+    { title: "State", cell: (row) => storageState(row) },
   ];
-  const rows = engine.storages.map((each) => ({ ...each, key: each.name, trouble: engine.troubles[each.name] }));
+  const rows = all.map((each) => ({
+    ...each,
+    key: each.name,
+    trouble: engine.troubles[each.name] || engine.troubles[`reconcile ${each.name}`],
+    tree: top(status, each.name),
+    lost: status.trees.some((tree) => tree.storage === each.name && tree.state === "open"),
+  }));
   return panel("Storages", {}, table("Storages", columns, rows));
+}
+
+// The tree of a storage that contains its others.
+function top(status, name) {
+  const trees = status.trees.filter((each) => each.storage === name);
+  return trees.sort((one, other) => one.folder.length - other.folder.length)[0];
+}
+
+function storageState(row) {
+  if (row.trouble) return state("failed", "in trouble");
+  return row.lost ? state("waiting", "being compared") : state("active", "watched");
 }
 
 function troubles(status) {
