@@ -27,6 +27,7 @@ from penstock.core.rows import (
     RunRow,
     Seen,
 )
+from penstock.core.workflow import Trigger
 from penstock.routing.triggers import Match, Triggers
 from penstock.server.checkpoint import Checkpoint
 from penstock.server.ledger import PendingLedger
@@ -193,15 +194,21 @@ class Pump:
     def _fold_own(self, record: Record) -> None:
         try:
             self._keeper.fold(record)
-            before = dict(self._registry.triggers) if record.event.type == lifecycle.TRIGGER_CHANGED else {}
+            before = self._before(record.event)
             change = self._registry.fold(record)
             if record.event.type == lifecycle.DEAD_LETTER_CLOSED:
                 close = data_of(record.event, DeadLetterClose)
                 self._letters.close(close.id, close.state)
-            if change is not None and change.paused is False and change.id in before:
-                self._resume(change, before[change.id].paused, before[change.id].since, record.offset)
+            if change is not None and change.paused is False and before is not None:
+                self._resume(change, before.paused, before.since, record.offset)
         except Invalid as error:
             self._letters.put(_dead_letter(record, DeadLetterKind.EVENT, str(error), LOCAL_TENANT))
+
+    def _before(self, event: Event) -> Trigger | None:
+        """Return a trigger as it stands before the change that the event tells of."""
+        if event.type != lifecycle.TRIGGER_CHANGED:
+            return None
+        return self._registry.triggers.get(data_of(event, TriggerChange).id)
 
     def _resume(self, change: TriggerChange, was_paused: bool, since: int, offset: int) -> None:
         if was_paused and change.catch_up:
