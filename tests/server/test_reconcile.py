@@ -413,6 +413,45 @@ async def test_what_dcache_s_stream_lost_is_found_under_the_ids_that_billing_giv
             assert here.kinds()[0] == ("created", "0")
 
 
+async def test_an_overflow_in_dcache_is_made_good_ends_included(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("token\n")
+    async with SimulatedDCache(root="/pnfs") as dcache, desk() as here:
+        raw = dcache.make_folder("/pnfs/raw")
+        settings = DCacheSseSettings(
+            storage="d", folders=("/raw",), frontend=dcache.frontend.address,
+            token=Secret(file=str(tmp_path / "token")),
+        )  # fmt: skip
+        context = SourceContext(
+            name="x", ledger=here.ledger, dead_letter=lambda _letter: None,
+            lost=lambda loss: here.reconciler.lost("x", loss),
+        )  # fmt: skip
+        source = DCacheSseSource.open(settings, context)
+        here.reconciler.add([source])
+        here.reconciler.start(here.take)
+
+        async def follow() -> None:
+            async for events in source.events():
+                await here.take(events)
+                here.moved.set()
+
+        following = asyncio.create_task(follow())
+        await source.ready()
+        dcache.write("/pnfs/raw/stays", b"x")
+        dcache.write("/pnfs/raw/goes", b"x")
+        await here.until(lambda: len(here.told) == 2)
+        channel = next(iter(dcache.frontend.channels.values()))
+        channel.faults.lose = 1000
+        dcache.remove("/pnfs/raw/goes")
+        dcache.write("/pnfs/raw/comes", b"x")
+        channel.faults.lose = 0
+        channel.overflow(raw.pnfsid)
+        rows = here.reconciler.trees.rows
+        await here.until(lambda: (row := rows.get(("d", b"/pnfs/raw"))) is not None and row.proven_ns)
+        assert here.kinds() == [("created", name) for name in ("comes", "goes", "stays")] + [("gone", "goes")]
+        await source.close()
+        await asyncio.wait_for(following, 20)
+
+
 # -- S3 ----------------------------------------------------------------------------------------------
 
 
