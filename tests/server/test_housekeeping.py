@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import os
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 
+from penstock.core.errors import Unavailable
 from penstock.core.rows import CursorRow, OutputRow
 from penstock.server import housekeeping
 from penstock.server.housekeeping import forget_outputs, pinned
@@ -127,3 +129,44 @@ async def test_one_tidying_looks_at_so_many_outputs_and_the_next_goes_on(
         left.append(len(state.select(OutputRow)))
     assert left == [700, 200, 0]
     state.close()
+
+
+@pytest.mark.anyio
+async def test_at_a_site_it_comes_again_as_records_are_folded(monkeypatch: pytest.MonkeyPatch) -> None:
+    behind: list[int] = []
+    tidied: list[int] = []
+
+    class FoldingPump:
+        folded = 7
+
+        async def reached(self, offset: int) -> None:
+            behind.append(offset)
+            if len(behind) > 2:
+                raise asyncio.CancelledError
+            self.folded = offset + 1
+
+    async def tidy(parts: Parts) -> None:
+        tidied.append(parts.pump.folded)
+
+    monkeypatch.setattr(housekeeping, "tidy", tidy)
+    monkeypatch.setattr(housekeeping, "TIDY_RECORDS", 100)
+    with pytest.raises(asyncio.CancelledError):
+        await housekeeping.keep_tidy(cast(Parts, SimpleNamespace(pump=FoldingPump())))
+    assert (tidied, behind) == ([7, 108, 209], [107, 208, 309])
+
+
+@pytest.mark.anyio
+async def test_a_broker_that_is_away_leaves_it_for_next_time(caplog: pytest.LogCaptureFixture) -> None:
+    class Away:
+        def retain(self, _pinned: int | None) -> int:
+            raise Unavailable("the broker is away")
+
+    keeper = SimpleNamespace(backlog={}, active={})
+    parts = SimpleNamespace(
+        log=SimpleNamespace(retain=Away().retain, size=lambda: 0),
+        registry=SimpleNamespace(triggers={}),
+        state=MemoryState(),
+        keeper=keeper,
+    )
+    await housekeeping.tidy(cast(Parts, parts))
+    assert "old history stays for now: the broker is away" in caplog.text

@@ -23,8 +23,8 @@ from penstock.log.kafka_binding import partition_of
 from penstock.log.kafka_filling import Filling
 from penstock.log.reader import Reader
 from penstock.server.settings import load
-from penstock.server.site import moving
 from penstock.server.site.moving import Move
+from penstock.state import moving as state_moving
 from penstock.state.embedded import EmbeddedState
 from penstock.state.postgres.state import PostgresState
 from penstock.testing.installation import Installation
@@ -200,7 +200,7 @@ def small(tmp_path: Path, kafka: Kafka, postgres: Postgres) -> Moved:
 def test_a_move_that_is_interrupted_anywhere_goes_on_and_arrives_whole(
     small: Moved, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real_fill, real_move = Filling.fill, moving.state_moving.move
+    real_fill, real_move = Filling.fill, state_moving.move
 
     def half(self: Filling, records: Any) -> None:
         real_fill(self, islice(records, 120))
@@ -213,10 +213,10 @@ def test_a_move_that_is_interrupted_anywhere_goes_on_and_arrives_whole(
         KafkaLog(small.site.kafka)  # nobody works with half of it
     assert small.move().plan().done == 120
     monkeypatch.setattr(Filling, "fill", real_fill)
-    monkeypatch.setattr(moving.state_moving, "move", lambda *_: (_ for _ in ()).throw(Unavailable("away")))
+    monkeypatch.setattr(state_moving, "move", lambda *_: (_ for _ in ()).throw(Unavailable("away")))
     with pytest.raises(Unavailable, match="away"):
         small.move().carry_out()
-    monkeypatch.setattr(moving.state_moving, "move", real_move)
+    monkeypatch.setattr(state_moving, "move", real_move)
     with monkeypatch.context() as crash:
         crash.setattr(Move, "_settle", lambda *_: (_ for _ in ()).throw(Unavailable("killed")))
         with pytest.raises(Unavailable, match="killed"):

@@ -14,7 +14,7 @@ from penstock.core.errors import Refused, Unavailable
 from penstock.core.event import Event
 from penstock.core.ports import Source
 from penstock.server.existing import Existing
-from penstock.server.housekeeping import tidy
+from penstock.server.housekeeping import keep_tidy, tidy
 from penstock.server.reconcile import Reconciler
 from penstock.server.shard import Shard
 from penstock.server.shared import Shared
@@ -75,7 +75,7 @@ class Engine:
             self.life.spawn(f"source {source.name}", self._run_source(source))
         await self._sources_ready()
         self.life.started.set()
-        self.life.spawn("housekeeping", tidy(self.parts))
+        self.life.spawn("housekeeping", tidy(self.parts) if self._copy is None else keep_tidy(self.parts))
 
     async def _sources_ready(self) -> None:
         """Wait until every source that can work is watching, and what it found quietly is on disk."""

@@ -15,7 +15,8 @@ log files of workers and jobs    not written to for ``history_s``
 scratch of an earlier life       at the next start, after recovery
 ================================ ==========================================================
 
-It is looked at at every start, and each time a log segment is full. What time it is, ``calendar`` says: a
+It is looked at at every start, and each time a log segment is full; where the log is a broker's, behind every
+``TIDY_RECORDS`` records of a partition. What time it is, ``calendar`` says: a
 clock that stands ahead must not make everything look old.
 """
 
@@ -29,12 +30,15 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from penstock.core.errors import Unavailable
+from penstock.log.embedded import EmbeddedLog
 from penstock.server.backfill import behind
 from penstock.server.parts import Parts
 from penstock.state.history import CHUNK_ROWS, Orphan
 
 logger = logging.getLogger("penstock.housekeeping")
 PINNED_SHARE = 0.5
+TIDY_RECORDS = 100_000
+"""At a site it is looked at each time so many records were folded."""
 OUTPUTS_MAX = 100_000
 """Outputs that are looked at each time; a segment of the log holds fewer new ones."""
 
@@ -50,9 +54,20 @@ class OutputMemory(Protocol):
         """Remove their rows."""
 
 
+async def keep_tidy(parts: Parts) -> None:
+    """Tidy now and behind every ``TIDY_RECORDS``, for ever: for logs that have no segments of ours."""
+    while True:
+        await tidy(parts)
+        await parts.pump.reached(parts.pump.folded + TIDY_RECORDS)
+
+
 async def tidy(parts: Parts) -> None:
-    """Remove what the rules above let go. On a full disk that is next time."""
-    first = parts.log.retain(pinned(parts))
+    """Remove what the rules above let go. On a full disk, or while the broker is away, that is next time."""
+    try:
+        first = await _retained(parts)
+    except Unavailable as error:
+        logger.warning("old history stays for now: %s", error)
+        return
     history_s = parts.settings.history_s
     before_ns = parts.calendar.now_ns() - int(history_s * 1e9)
     try:
@@ -65,6 +80,12 @@ async def tidy(parts: Parts) -> None:
     removed = await loop.run_in_executor(None, _old_logs, parts.places.state / "logs", before_ns / 1e9)
     if removed:
         logger.info("removed %d log files of functions, unused for %.0f days", removed, history_s / 86400)
+
+
+async def _retained(parts: Parts) -> int:
+    if isinstance(parts.log, EmbeddedLog):
+        return parts.log.retain(pinned(parts))
+    return await asyncio.to_thread(parts.log.retain, pinned(parts))  # it asks a broker
 
 
 async def forget_outputs(

@@ -14,7 +14,7 @@ from collections.abc import Collection
 from penstock.core.errors import Fenced, PenstockError, Unavailable
 from penstock.log.kafka import KafkaLog, KafkaLogSettings
 from penstock.log.kafka_membership import Membership
-from penstock.server.housekeeping import tidy
+from penstock.server.housekeeping import keep_tidy
 from penstock.server.life import Life
 from penstock.server.shard import Shard
 from penstock.server.shared import Shared
@@ -116,7 +116,7 @@ class Owner:
             raise
         life.started.set()
         logger.info("partition %d is ours, epoch %d", partition, state.epoch)
-        self._shared.life.spawn("housekeeping", tidy(shard.parts))
+        life.spawn("housekeeping", keep_tidy(shard.parts))
 
     def _broken(self, partition: int, error: BaseException) -> None:
         """A shard cannot go on. Fenced, it is somebody else's; else the process's promises are broken."""
