@@ -67,3 +67,15 @@ async def test_stamps_are_those_of_state_and_of_what_is_on_its_way_there() -> No
     ledger.put(told(b"/d/b"), told(b"/d/c", 9), told(b"/d/f"), told(b"/d/e", present=False))
     stamps = [each async for page in ledger.stamps("local", b"/d", ("generation",)) for each in page]
     assert stamps == [(b"/d/a", 1), (b"/d/b", 1), (b"/d/c", 9), (b"/d/f", 1)]
+
+
+async def test_what_nobody_was_told_is_not_known_when_a_source_begins_anew() -> None:
+    ledger = PendingLedger(MemoryState(), lambda: None)
+    ledger.told("local")
+    ledger.put(told(b"/a"), told(b"/b"))
+    ledger.told("local")
+    ledger.put(told(b"/b", 2), told(b"/c"), told(b"/b", 3))
+    ledger.undo("local")
+    assert ledger.file("local", b"/a") == told(b"/a")
+    assert ledger.file("local", b"/b") == told(b"/b")
+    assert ledger.file("local", b"/c") is None

@@ -29,8 +29,26 @@ class PendingLedger:
         self._state = state
         self._staged = staged
         self._pending: dict[tuple[str, bytes], FileState] = {}
+        self._untold: dict[str, dict[tuple[str, bytes], FileState | None]] = {}
         self._changes = 0
         self._is_alone = pending_max == 1 << 62
+
+    def told(self, storage: str) -> None:
+        """The events behind all rows of this storage are on their way; ``undo`` reaches back to here."""
+        self._untold[storage] = {}
+
+    def undo(self, storage: str) -> None:
+        """Forget the rows since ``told``: their events were lost on the way to the log.
+
+        A source that was interrupted in the middle of a batch compares anew, and must not find as known
+        what nobody was told.
+        """
+        for key, before in self._untold.get(storage, {}).items():
+            if before is None:
+                self._pending.pop(key, None)
+            else:
+                self._pending[key] = before
+        self.told(storage)
 
     def file(self, storage: str, path: bytes) -> FileState | None:
         """Return the last known state of a path."""
@@ -53,8 +71,11 @@ class PendingLedger:
         self._changes += 1
         for row in rows:
             if isinstance(row, FileState) and row.event_id:
-                self._pending.pop((row.storage, row.path), None)
-                self._pending[row.storage, row.path] = row
+                key = (row.storage, row.path)
+                before = self._pending.pop(key, None)
+                if row.storage in self._untold:
+                    self._untold[row.storage].setdefault(key, before)
+                self._pending[key] = row
                 if len(self._pending) > self._pending_max:
                     del self._pending[next(iter(self._pending))]
             else:

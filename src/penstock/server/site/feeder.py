@@ -135,13 +135,17 @@ class Feeder:
             self._life.spawn(f"source {source.name}", self._run(source))
 
     async def _run(self, source: Source) -> None:
+        ledger = self._memory.ledger
         while not self._life.stopping.is_set():
+            ledger.told(source.name)
             try:
                 async for events in source.events():
+                    ledger.told(source.name)
                     await self.append(events)
                     self.reconciler.heard(source, len(events))
                     self._life.troubles.pop(source.name, None)
             except Unavailable as error:
+                ledger.undo(source.name)  # a watched folder's name is its storage's
                 self._life.trouble(source.name, str(error))
                 logger.warning("source %s: %s", source.name, error)
                 await asyncio.sleep(error.retry_after_s)
