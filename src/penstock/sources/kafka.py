@@ -35,7 +35,7 @@ from msgspec import Struct
 
 from penstock.core.errors import Invalid
 from penstock.core.event import Event, digest
-from penstock.core.ports import SourceContext
+from penstock.core.ports import Loss, SourceContext
 from penstock.core.rows import DeadLetter, DeadLetterKind, PositionRow
 from penstock.outside.kafka import KafkaAccess
 from penstock.sources.kafka_group import Batch, Gap, GroupReader, KafkaRecord, part_of
@@ -151,6 +151,9 @@ class KafkaSource:
             lost = f"Kafka no longer has the records {gap.wanted} to {gap.first - 1} of {gap.part}"
             anew = f"{gap.part} ends before record {gap.wanted}: it was made anew"
             reason = f"source {self.name!r}: {lost if gap.first > gap.wanted else anew}"
+            storage = getattr(self._settings, "storage", None)
+            if isinstance(storage, str):
+                self._context.lost(Loss(storage=storage, reason=reason, at_ns=time.time_ns()))
             self._context.dead_letter(
                 DeadLetter(
                     id=digest(
