@@ -64,6 +64,8 @@ class Truths(Array):
 
 def texts(values: Sequence[str], as_stored: Callable[[str], str] = stored) -> Array:
     """Return a column of text."""
+    if _is_one(values):
+        return Texts.framed(len(values), _joined([as_stored(values[0]).encode()]) * len(values))
     if not are_plain(values):
         values = [as_stored(value) for value in values]
     return Texts.framed(len(values), _joined([value.encode() for value in values]))
@@ -90,6 +92,8 @@ def blobs(values: Sequence[bytes]) -> Array:
 
 def numbers(values: Sequence[int]) -> Array:
     """Return a column of integers."""
+    if _is_one(values):
+        return Numbers.framed(len(values), _NUMBER(8, nearest(values[0])) * len(values))
     try:
         parts = [_NUMBER(8, value) for value in values]
     except StructError:
@@ -100,6 +104,11 @@ def numbers(values: Sequence[int]) -> Array:
 def truths(values: Sequence[bool]) -> Array:
     """Return a column of truth values."""
     return Truths.framed(len(values), b"".join([_BOOLS[bool(value)] for value in values]))
+
+
+def _is_one(values: Sequence[Any]) -> bool:
+    """Whether there are several values, all the same: half of the columns of a commit are so."""
+    return len(values) > 1 and values.count(values[0]) == len(values)
 
 
 def _joined(values: Sequence[bytes]) -> bytes:
