@@ -29,7 +29,7 @@ def run(sizes: Sizes, tick: Tick) -> Iterator[Row]:
         finally:
             campaign.close()
     faults = sum(campaign.done.values())
-    yield row("site_kill.faults", faults, "faults", seed=sizes.seed, **campaign.done)
+    yield row("site_kill.faults", faults, "faults", seed=sizes.seed, done=dict(campaign.done))
     yield row("site_kill.versions", account.versions, "file versions", written=campaign.writer.count)
     for name, cases in (("lost", account.lost), ("doubled", account.doubled), ("failed", account.failed)):
         yield row(f"site_kill.{name}", len(cases), name, target=0, holds=not cases, cases=cases[:3])

@@ -105,6 +105,7 @@ def _state_row(place: Path, sizes: Sizes) -> Row:
 def _decision(block: int, number: int) -> Decision:
     return Decision(
         event_id=f"{block}-{number:036}",
+        source="/storages/local",
         trigger="t" * 40,
         tenant="local",
         offset=number,
