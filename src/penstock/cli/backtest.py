@@ -23,6 +23,7 @@ from penstock.core.errors import NotFound
 from penstock.core.policy import LOCAL_TENANT
 from penstock.core.workflow import Trigger, Workflow
 from penstock.routing.backtest import Fired
+from penstock.server.api.desk import door_of
 from penstock.server.backtest import Cost, Past, Report, candidates, deployed
 from penstock.server.deploy import prepare
 from penstock.server.pump import STORAGES
@@ -45,7 +46,8 @@ def backtest(the: Session, target: str, since: int, until: int | None, as_json: 
     nothing is deployed. The answer says how often it would have fired, on which files, what would be
     different from what is deployed under the same name, and what that would have cost.
     """
-    numbered = frozenset(f"{STORAGES}{storage.name}" for storage in the.settings.storages)
+    is_site = the.settings.postgres is not None
+    numbered = frozenset(f"{STORAGES}{storage.name}" for storage in the.settings.storages if not is_site)
     wanted: Sequence[Trigger] = ()
     workflows: dict[str, Workflow] = {}
     if Path(target).is_file():
@@ -58,7 +60,7 @@ def backtest(the: Session, target: str, since: int, until: int | None, as_json: 
             raise NotFound(f"{target} has no trigger: nothing in it says what it is to run on")
 
     async def work() -> Report:
-        past = Past(the.places.state, LOCAL_TENANT, numbered)
+        past = Past(the.places.state, LOCAL_TENANT, numbered, door_of(the.settings))
         try:
             chosen = wanted or list(deployed(target, await past.triggers(), await past.workflows()))
             if not chosen:

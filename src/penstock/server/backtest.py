@@ -21,6 +21,7 @@ from penstock.core.workflow import Trigger, Workflow
 from penstock.log.reader import Reader
 from penstock.routing.backtest import Backtest, Fired
 from penstock.server.pump import WISHES
+from penstock.state.door import Door
 from penstock.state.reader import StateReader
 from penstock.workflows.deployment import Deployment
 
@@ -69,11 +70,13 @@ class Past:
         folder: Of the state.
         tenant: Whose.
         numbered: Sources whose events are never told twice.
+        door: To the database of a site, where the log in ``folder`` is a copy with offsets of its own.
     """
 
-    def __init__(self, folder: Path, tenant: str, numbered: frozenset[str]) -> None:
+    def __init__(self, folder: Path, tenant: str, numbered: frozenset[str], door: Door | None = None) -> None:
         self._log = Reader(folder / "log" / "0")
-        self._state = StateReader(folder / "state.db")
+        self._state = StateReader(door or folder / "state.db")
+        self._told: set[int] | None = set() if door is not None else None
         self._tenant = tenant
         self._numbered = numbered
         self._causes: dict[str, str] = {}
@@ -149,6 +152,10 @@ class Past:
 
     async def _told_once(self, block: Sequence[Record]) -> list[Record]:
         """Leave out wishes, and events that were told before."""
+        if self._told is not None:
+            return [
+                each for each in block if each.event.type not in WISHES and self._is_new(each, self._told)
+            ]
         foreign = {(r.event.source, r.event.id): r.offset for r in reversed(block) if self._is_foreign(r)}
         firsts = foreign | await self._state.first_offsets(list(foreign)) if foreign else {}
         return [
@@ -157,6 +164,13 @@ class Past:
             if record.event.type not in WISHES
             and firsts.get((record.event.source, record.event.id), record.offset) == record.offset
         ]
+
+    def _is_new(self, record: Record, told: set[int]) -> bool:
+        if not self._is_foreign(record):
+            return True
+        key, before = hash((record.event.source, record.event.id)), len(told)
+        told.add(key)
+        return len(told) > before
 
     def _is_foreign(self, record: Record) -> bool:
         source = record.event.source

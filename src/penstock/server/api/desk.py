@@ -46,7 +46,7 @@ class Desk:
         log = places.state / "log" / "0"
         self.history = History(log)
         self.tail = Tail(log, self.history)
-        self.state = StateReader(_door(settings) or places.state / "state.db")
+        self.state = StateReader(door_of(settings) or places.state / "state.db")
         self.link = EngineLink(
             places.runtime / "engine.sock",
             tenant=self.tenant,
@@ -82,7 +82,7 @@ class Desk:
         self.tail.wake()
 
 
-def _door(settings: Settings) -> Door | None:
+def door_of(settings: Settings) -> Door | None:
     """Return the way to a site's database, if the settings have one."""
     if settings.postgres is None:
         return None
