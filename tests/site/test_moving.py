@@ -160,6 +160,8 @@ async def test_everything_goes_on_at_the_site_and_nothing_comes_twice(moved: Mov
     assert run in json.dumps(told["triggers"])
     (shown,) = moved.penstock("runs", "show", run)
     assert shown["event"]["event"]["subject"] == str(file)
+    (past,) = moved.penstock("backtest", "counted", "--since", "1h")
+    assert past["fired"][0]["runs"] == 21, past
     moved.penstock("runs", "rerun", run, "--whole")
     await until(lambda: len(moved.penstock("runs", "list", "--limit", "200")) == 26, moved.site)
     (letter,) = moved.penstock("dead-letters")
