@@ -218,6 +218,7 @@ class Appender:
                 self._call(self._settle, landed)
             if self._failed is not None:
                 self._replace()
+        _end(self._producer)
 
     def _call(self, function: Any, *arguments: Any) -> None:
         assert self._loop is not None
@@ -280,7 +281,7 @@ class Appender:
             self._drop_abandoned()
             for entry in list(self._unacked.values()):
                 self._produce(entry)
-        old.purge()
+        _end(old)
 
     def _drop_abandoned(self) -> None:
         for number, entry in list(self._unacked.items()):
@@ -293,3 +294,11 @@ class Appender:
         self._stop.set()
         if self._unacked:
             self._producer.flush(CLOSE_S)
+        if self._loop is None:  # else the reports' thread does it, which may be in the client now
+            _end(self._producer)
+
+
+def _end(producer: Producer) -> None:
+    """End a client now: it goes on to look for brokers until it is collected, which may be never."""
+    producer.purge()
+    producer.close()
