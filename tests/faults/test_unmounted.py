@@ -6,9 +6,9 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from tests.mounts import disk
 
 from penstock.testing.installation import Installation
+from tests.mounts import disk
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 SLOW = """

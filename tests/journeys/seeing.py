@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from penstock.core.rows import AttemptRow, Row, RunRow
-from penstock.state.embedded import make
+from penstock.state.making import make
 from penstock.state.tables import TABLES
 from penstock.testing.installation import Installation
 

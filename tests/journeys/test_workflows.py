@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from penstock.core.rows import AttemptRow, DeadLetter, Decision, Definition, RunRow
-from penstock.state.embedded import EmbeddedState, make
+from penstock.state.embedded import EmbeddedState
+from penstock.state.making import make
 from penstock.state.tables import TABLES
 from penstock.testing.installation import Installation
 

@@ -51,5 +51,5 @@ def test_pairs_that_are_not_supported_are_refused_at_the_start() -> None:
     with pytest.raises(Invalid, match="Set it to 1, or set"):
         check({"kafka": {**kafka, "partitions": 4}}, "penstock.toml")
     assert check({"kafka": {**kafka, "partitions": 1}}, "penstock.toml").postgres is None
-    with pytest.raises(Invalid, match="kafka: .*partitoins"):
+    with pytest.raises(Invalid, match=r"kafka: .*partitoins"):
         check({"kafka": {**kafka, "partitoins": 1}}, "penstock.toml")

@@ -21,7 +21,7 @@ AWAY_S = 5.0
 """After how long to look again for a folder that is away."""
 
 
-Begun = Callable[[int, int], None]
+Begun = Callable[[int, int], object]
 """Told of the device and inode of a folder that is watched from now on."""
 
 
