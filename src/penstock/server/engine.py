@@ -90,13 +90,17 @@ class Engine:
         await self.parts.checkpoint.durable()
 
     async def _run_source(self, source: Source) -> None:
+        ledger = self.parts.ledger
         while not self.life.stopping.is_set():
+            ledger.told(source.name)
             try:
                 async for events in source.events():
+                    ledger.told(source.name)
                     await self._append(events)
                     self.reconciler.heard(source, len(events))
                     self.life.troubles.pop(source.name, None)
             except Unavailable as error:
+                ledger.undo(source.name)  # a watched folder's name is its storage's
                 self.life.trouble(source.name, str(error))
                 logger.warning("source %s: %s", source.name, error)
                 await asyncio.sleep(error.retry_after_s)
