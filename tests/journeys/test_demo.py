@@ -37,5 +37,5 @@ def test_the_demonstration_tells_its_story_and_leaves_results(tmp_path: Path) ->
         "S2p5min_00070_00001_interrupted",
         "chopper",
     ]
-    assert len(re.findall(r"● \w+ succeeded", said)) == 4
-    assert len(re.findall(r"● \w+ failed", said)) == 1
+    assert len(re.findall(r"✓ \w+ succeeded", said)) == 4
+    assert len(re.findall(r"✗ \w+ failed", said)) == 1
