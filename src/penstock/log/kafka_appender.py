@@ -300,5 +300,8 @@ class Appender:
 
 def _end(producer: Producer) -> None:
     """End a client now: it goes on to look for brokers until it is collected, which may be never."""
-    producer.purge()
-    producer.close()
+    try:
+        producer.purge()
+        producer.close()
+    except (KafkaException, RuntimeError) as error:
+        logger.info("a producer that has failed ends by itself: %s", error)
