@@ -16,11 +16,13 @@ from penstock.core.rows import (
     DeadLetter,
     Decision,
     Definition,
+    HeardRow,
     Outcome,
     OutputRow,
     Row,
     RunRow,
     Seen,
+    TreeRow,
 )
 from penstock.state.embedded import EmbeddedState
 from penstock.state.postgres.door import PostgresDoor
@@ -74,6 +76,9 @@ def rows() -> Iterator[Row]:
             deployed_ns=1,
             active=version > 0,
         )
+    for folder in (b"/d", b"/d\xff", b"/"):
+        yield TreeRow(storage="local", folder=folder, lost_ns=7, reason="lost\0")
+        yield HeardRow(source="s", door=folder.decode("latin-1"), last_ns=5)
     for path in (*LONG, b"/d/a", b"/d/a\xff", b"/e"):
         yield file_row(path)
         yield OutputRow(
@@ -108,6 +113,8 @@ QUESTIONS: dict[str, tuple[Any, ...]] = {
     "shard_of": ("r01",),
     "first_offsets": ([("/outside", "id7"), ("/outside", "no")],),
     "mean_work": ("ns/a",),
+    "trees": (),
+    "heard": (),
 }
 RUNS = [
     RunQuery(tenant="t", limit=7),
@@ -183,7 +190,7 @@ async def test_in_postgresql_too_questions_by_a_key_use_an_index(
     def tell(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         told.append((statement, parameters))
 
-    for name in QUESTIONS.keys() - {"counts", "mean_work", "attempt_counts"}:
+    for name in QUESTIONS.keys() - {"counts", "mean_work", "attempt_counts", "trees", "heard"}:
         await getattr(readers[1], name)(*QUESTIONS[name])
     plans: list[str] = []
     with connect(settings, "plans", enable_seqscan="off") as session:

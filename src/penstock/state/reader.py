@@ -208,12 +208,14 @@ class StateReader:
     # -- completeness ------------------------------------------------------------------------
 
     async def trees(self) -> list[TreeRow]:
-        """Return what is known of trees."""
-        return await self._rows(TreeRow, self._all(TreeRow))
+        """Return what is known of trees, by storage and folder."""
+        c = self._c(TreeRow)
+        return await self._rows(TreeRow, self._all(TreeRow).order_by(c.storage, c.folder))
 
     async def heard(self) -> list[HeardRow]:
-        """Return who was heard of."""
-        return await self._rows(HeardRow, self._all(HeardRow))
+        """Return who was heard of, by source and door."""
+        c = self._c(HeardRow)
+        return await self._rows(HeardRow, self._all(HeardRow).order_by(c.source, c.door))
 
     # -- numbers -----------------------------------------------------------------------------
 
