@@ -228,8 +228,7 @@ function storages(status) {
   const all = [...engine.storages, ...[...outside].map((name) => ({ name, folder: top(status, name).folder }))];
   if (!all.length) return null;
   const columns = [
-    { title: "Storage", cell: (row) => row.name },
-    { title: "Folder", fill: true, cell: (row) => h("code", { class: "file" }, visible(row.folder)) },
+    { title: "Storage", fill: true, cell: (row) => h("div", null, row.name, h("div", { class: "under" }, visible(row.folder))) },
     { title: "Complete up to", cell: (row) => (row.tree?.proven ? time(row.tree.proven) : "never compared") },
     { title: "State", cell: (row) => storageState(row) },
   ];
