@@ -259,6 +259,7 @@ def test_no_glob_explodes() -> None:
     assert not glob.matcher("a*" * 300 + "[b]*b[b]")("/" + "a/" * 4000)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     st.recursive(

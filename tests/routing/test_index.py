@@ -115,6 +115,7 @@ def test_it_agrees_with_asking_every_filter_while_filters_come_and_go(
     assert index._shelves == {}
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(st.lists(filters, min_size=20, max_size=60), events)
 def test_it_agrees_where_places_are_crowded(wanted: list[Filter], event: Event) -> None:
@@ -125,6 +126,7 @@ def test_it_agrees_where_places_are_crowded(wanted: list[Filter], event: Event) 
     assert_equal(index, filters, event)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(
     st.lists(st.tuples(st.floats(allow_nan=False), st.floats(allow_nan=False)), max_size=12),
