@@ -6,20 +6,17 @@ Sources begin when the shard has recovered, so that the ledger knows all that th
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from typing import Protocol
 
-from penstock.core.errors import Refused, Unavailable
 from penstock.core.event import Event
 from penstock.core.ports import Source
 from penstock.server.existing import Existing
+from penstock.server.feeding import Feed
 from penstock.server.housekeeping import keep_tidy, tidy
 from penstock.server.reconcile import Reconciler
 from penstock.server.shard import Shard
 from penstock.server.shared import Shared
-
-logger = logging.getLogger("penstock.engine")
 
 
 class Copy(Protocol):
@@ -62,6 +59,7 @@ class Engine:
         self.reconciler = reconciler
         self._shared = shared
         self._copy = copy
+        self._feed = Feed(sources, shard.parts.ledger, reconciler, self._write, shared.life)
         self.existing = Existing(shard, sources, shared.life.troubles)
 
     async def start(self) -> None:
@@ -70,9 +68,7 @@ class Engine:
         if self._copy is not None:
             self.life.spawn("the copy of the log", self._copy.keep())
         self._shared.runtime.sweep_earlier()  # not before: what an earlier life left may still be published
-        self.reconciler.start(self._append)
-        for source in self.sources:
-            self.life.spawn(f"source {source.name}", self._run_source(source))
+        self._feed.start()
         await self._sources_ready()
         self.life.started.set()
         self.life.spawn("housekeeping", tidy(self.parts) if self._copy is None else keep_tidy(self.parts))
@@ -89,41 +85,12 @@ class Engine:
         stopped.cancel()
         await self.parts.checkpoint.durable()
 
-    async def _run_source(self, source: Source) -> None:
-        ledger = self.parts.ledger
-        while not self.life.stopping.is_set():
-            ledger.told(source.name)
-            try:
-                async for events in source.events():
-                    ledger.told(source.name)
-                    await self._append(events)
-                    self.reconciler.heard(source, len(events))
-                    self.life.troubles.pop(source.name, None)
-            except Unavailable as error:
-                ledger.undo(source.name)  # a watched folder's name is its storage's
-                self.life.trouble(source.name, str(error))
-                logger.warning("source %s: %s", source.name, error)
-                await asyncio.sleep(error.retry_after_s)
-            except Refused as error:
-                self.life.trouble(source.name, str(error))
-                logger.error("source %s stays off: %s", source.name, error)
-                return
-
-    async def _append(self, events: Sequence[Event]) -> None:
-        while True:
-            fresh = self.parts.pump.unseen(events)
-            if not fresh:
-                return
-            try:
-                records = await self.parts.log.append(fresh)
-            except Unavailable as error:
-                self.life.trouble("log", str(error))
-                logger.warning("%s", error)
-                await asyncio.sleep(error.retry_after_s)
-            else:
-                self.parts.pump.take(records)
-                self.life.troubles.pop("log", None)
-                return
+    async def _write(self, events: Sequence[Event]) -> bool:
+        """Put on the log what was not told before, and fold it at once."""
+        fresh = self.parts.pump.unseen(events)
+        if fresh:
+            self.parts.pump.take(await self.parts.log.append(fresh))
+        return bool(fresh)
 
     def shown_end(self) -> int:
         """Return up to where the API can show the log."""
@@ -132,8 +99,7 @@ class Engine:
     async def stop(self) -> None:
         """End sources, then everything; what is under way is taken up again at the next start."""
         self.life.stopping.set()
-        for source in self.sources:
-            await source.close()
+        await self._feed.close()
         await self.life.close()
         await self.shard.quiet()
         await self._shared.close()

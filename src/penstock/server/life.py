@@ -61,10 +61,13 @@ class Life:
         if self._failed is not None:
             self._failed(error)
 
-    def trouble(self, part: str, words: str) -> None:
-        """Note that a part does not work."""
-        self.troubles[part] = words
-        self._troubled.set()
+    def trouble(self, part: str, words: str | None) -> None:
+        """Note why a part does not work; with None, that it does."""
+        if words is None:
+            self.troubles.pop(part, None)
+        else:
+            self.troubles[part] = words
+            self._troubled.set()
 
     async def in_trouble(self, part: str) -> None:
         """Return when the part of this name is in trouble."""

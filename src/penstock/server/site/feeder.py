@@ -9,20 +9,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from functools import partial
 
-from penstock.core.errors import Refused, Unavailable
+from penstock.core.errors import Unavailable
 from penstock.core.event import Event
-from penstock.core.ports import LossSink, Source, SourceContext
+from penstock.core.ports import Source
 from penstock.core.rows import DeadLetter, TreeRow
 from penstock.log.kafka import KafkaLog
 from penstock.server.checkpoint import Checkpoint
-from penstock.server.kinds import loss_letter, open_sources
+from penstock.server.comparison import Seen
+from penstock.server.feeding import Feed, opened, reconciling
 from penstock.server.ledger import PendingLedger
 from penstock.server.letters import Letters
-from penstock.server.reconcile import Reconciler
 from penstock.server.shared import Shared
-from penstock.server.watch import watch
 from penstock.state.postgres.changes import changes
 from penstock.state.postgres.door import PostgresDoor
 from penstock.state.postgres.state import PostgresState
@@ -50,16 +48,6 @@ class SourceMemory:
         self.ledger = PendingLedger(state, self.checkpoint.touch, PENDING_MAX)
         self.publisher = Publisher(shared.roots, state, self.checkpoint.durable)
 
-    def context(self, name: str, lost: LossSink) -> SourceContext:
-        """Return what a source of this name is given."""
-        return SourceContext(
-            name=name,
-            ledger=self.ledger,
-            dead_letter=self.dead_letter,
-            lost=lost,
-            kept=self.checkpoint.durable,
-        )
-
     @property
     def state(self) -> PostgresState:
         """What is behind it."""
@@ -76,23 +64,14 @@ class SourceMemory:
         self._state.close()
 
 
-def reconciling(shared: Shared, memory: SourceMemory, reader: StateReader) -> Reconciler:
-    """Return what makes losses good."""
+def seen_by(reader: StateReader) -> Seen:
+    """Return what tells the ids of those events that were folded before, by whatever shard."""
 
     async def seen(events: Sequence[Event]) -> set[str]:
         known = await reader.first_offsets([(event.source, event.id) for event in events])
         return {event_id for _, event_id in known}
 
-    return Reconciler(
-        memory.state,
-        memory.ledger,
-        staged=memory.checkpoint.touch,
-        durable=memory.checkpoint.durable,
-        seen=seen,
-        unlisted=lambda source, loss: memory.dead_letter(loss_letter(source, loss)),
-        files_per_s=shared.settings.reconcile.files_per_s,
-        life=shared.life,
-    )
+    return seen
 
 
 class Feeder:
@@ -110,49 +89,14 @@ class Feeder:
         self._memory = memory
         self._postgres = shared.settings.postgres
         self._reader = StateReader(PostgresDoor(self._postgres))
-        reconciler = self.reconciler = reconciling(shared, memory, self._reader)
-        watched = tuple(
-            watch(
-                storage, memory.ledger, memory.dead_letter, memory.publisher, shared.runtime,
-                reconciler.covered,
-            )
-            for storage in shared.settings.storages
-        )  # fmt: skip
-
-        def context(name: str) -> SourceContext:
-            return memory.context(name, partial(reconciler.lost, name))
-
-        self.sources: Sequence[Source] = watched + open_sources(
-            shared.settings.sources, context, shared.life.troubles
-        )
-        reconciler.add(self.sources)
+        self._reconciler = reconciling(memory, shared, seen_by(self._reader))
+        self.sources: Sequence[Source] = opened(memory, shared, self._reconciler)
+        self._feed = Feed(self.sources, memory.ledger, self._reconciler, self._write, shared.life)
 
     def start(self) -> None:
         """Let all sources run."""
-        self.reconciler.start(self.append)
+        self._feed.start()
         self._life.spawn("orders", self._follow())
-        for source in self.sources:
-            self._life.spawn(f"source {source.name}", self._run(source))
-
-    async def _run(self, source: Source) -> None:
-        ledger = self._memory.ledger
-        while not self._life.stopping.is_set():
-            ledger.told(source.name)
-            try:
-                async for events in source.events():
-                    ledger.told(source.name)
-                    await self.append(events)
-                    self.reconciler.heard(source, len(events))
-                    self._life.troubles.pop(source.name, None)
-            except Unavailable as error:
-                ledger.undo(source.name)  # a watched folder's name is its storage's
-                self._life.trouble(source.name, str(error))
-                logger.warning("source %s: %s", source.name, error)
-                await asyncio.sleep(error.retry_after_s)
-            except Refused as error:
-                self._life.trouble(source.name, str(error))
-                logger.error("source %s stays off: %s", source.name, error)
-                return
 
     async def _follow(self) -> None:
         """Take in what other processes have opened, for ever."""
@@ -161,31 +105,21 @@ class Feeder:
             try:
                 async for told in changes(self._postgres):
                     if any(change.partition < 0 and change.partition != own for change in told):
-                        self.reconciler.adopt(
+                        self._reconciler.adopt(
                             [row for row in self._memory.state.select(TreeRow) if row.lost_ns]
                         )
             except Unavailable as error:
                 logger.warning("%s", error)
                 await asyncio.sleep(error.retry_after_s)
 
-    async def append(self, events: Sequence[Event]) -> None:
-        """Put events on the log; while the brokers are away, wait, and the source with us."""
-        while True:
-            try:
-                await self._log.append(events)
-            except Unavailable as error:
-                self._life.trouble("log", str(error))
-                logger.warning("%s", error)
-                await asyncio.sleep(error.retry_after_s)
-            else:
-                self._life.troubles.pop("log", None)
-                return
+    async def _write(self, events: Sequence[Event]) -> bool:
+        await self._log.append(events)
+        return True
 
     async def stop(self) -> None:
         """End all sources, and keep what they know."""
-        for source in self.sources:
-            await source.close()
-        await self.reconciler.close()
+        await self._feed.close()
+        await self._reconciler.close()
         await self._memory.close()
         await self._reader.close()
         await asyncio.to_thread(self._log.close)

@@ -82,6 +82,9 @@ class Watched(Protocol):
     def owned(self) -> list[Parts]:
         """Return the shards that are ours now."""
 
+    def present_troubles(self) -> dict[str, str]:
+        """Return what does not work, by part, in words."""
+
     async def clock_skew_s(self) -> float | None:
         """Return by how much our clock is ahead of the database's, in seconds; None if that is away."""
 
@@ -97,10 +100,7 @@ def build_health(process: Watched) -> Starlette:
         return _answer(503 if process.life.stopping.is_set() else 200, {"roles": process.roles})
 
     async def readyz(_request: Request) -> Response:
-        troubles = dict(process.life.troubles)
-        for parts in process.owned():
-            if parts.checkpoint.trouble:
-                troubles[f"state of partition {parts.partition}"] = parts.checkpoint.trouble
+        troubles = process.present_troubles()
         ready = process.life.started.is_set() and not troubles
         return _answer(200 if ready else 503, {"roles": process.roles, "troubles": troubles})
 

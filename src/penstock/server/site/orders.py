@@ -8,10 +8,11 @@ from penstock.core.errors import NotFound
 from penstock.core.event import path_of
 from penstock.core.ports import Loss, SourceContext
 from penstock.server.commands.wishes import ReconcileWish
+from penstock.server.feeding import context_of, reconciling
 from penstock.server.kinds import open_sources
 from penstock.server.reconcile import opened, ordered
 from penstock.server.shared import Shared
-from penstock.server.site.feeder import SourceMemory, reconciling
+from penstock.server.site.feeder import SourceMemory, seen_by
 from penstock.state.reader import StateReader
 
 
@@ -31,7 +32,7 @@ class Orders:
 
     def context(self, name: str) -> SourceContext:
         """Return what a source of this name is given."""
-        return self._memory.context(name, self._lost)
+        return context_of(self._memory, self._lost, name)
 
     def _lost(self, loss: Loss) -> None:
         opened(self._memory.state, loss.storage, loss.folder, loss.reason)
@@ -54,7 +55,7 @@ class Orders:
             raise NotFound(f"there is no storage {storage!r}; known are: {', '.join(sorted(known - {''}))}")
 
     async def _trial(self, wish: ReconcileWish) -> dict[str, Any]:
-        reconciler = reconciling(self._shared, self._memory, self._reader)
+        reconciler = reconciling(self._memory, self._shared, seen_by(self._reader))
         reconciler.add(open_sources(self._shared.settings.sources, self.context, {}))
         reconciler.load()
         return await reconciler.trial(wish.storage, path_of(wish.folder) or b"/")

@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection
+from functools import partial
 
 from penstock.core.errors import Fenced, PenstockError, Unavailable
 from penstock.log.kafka import KafkaLog, KafkaLogSettings
 from penstock.log.kafka_membership import Membership
+from penstock.server.feeding import LOG
 from penstock.server.housekeeping import keep_tidy
 from penstock.server.life import Life
 from penstock.server.shard import Shard
@@ -25,7 +27,6 @@ from penstock.state.postgres.state import PostgresState
 logger = logging.getLogger("penstock.site")
 AGAIN_S = 5.0
 """How long after its loss a partition that is still ours is taken up again, in seconds."""
-LOG = "log"
 
 
 class Owner:
@@ -54,14 +55,13 @@ class Owner:
     def start(self) -> None:
         """Join the group; partitions come when it says so."""
         self._membership = Membership(
-            self._kafka, self._kafka.topic, f"{self._kafka.topic}-runs", self._gained, self._lost, self._told
+            self._kafka,
+            self._kafka.topic,
+            f"{self._kafka.topic}-runs",
+            self._gained,
+            self._lost,
+            partial(self._shared.life.trouble, LOG),
         )
-
-    def _told(self, trouble: str | None) -> None:
-        if trouble is None:
-            self._shared.life.troubles.pop(LOG, None)
-        else:
-            self._shared.life.trouble(LOG, trouble)
 
     def _gained(self, partitions: Collection[int]) -> None:
         for partition in partitions:
@@ -75,20 +75,20 @@ class Owner:
     async def _own(self, partition: int) -> None:
         """Take a partition over and fold it, as soon as log and state are there."""
         name = f"partition {partition}"
-        troubles = self._shared.life.troubles
+        trouble = partial(self._shared.life.trouble, name)
         async with self._lock(partition):
             while partition in self._assigned and partition not in self.shards:
                 try:
                     await self._begin(partition)
                 except Unavailable as error:
-                    self._shared.life.trouble(name, str(error))
+                    trouble(str(error))
                     logger.warning("%s: %s", name, error)
                     await asyncio.sleep(error.retry_after_s)
                 except Fenced as error:
                     logger.warning("%s was taken over while it was begun: %s", name, error)
                     await asyncio.sleep(AGAIN_S)
                 else:
-                    troubles.pop(name, None)
+                    trouble(None)
 
     async def _begin(self, partition: int) -> None:
         state = await PostgresState.open(self._postgres, partition, self._name)

@@ -12,6 +12,7 @@ import time
 import zlib
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -122,11 +123,12 @@ class Site:
             name=self.name,
             roles=self.roles,
             partitions=tuple(sorted(each.partition for each in self.owned())),
-            troubles=self._troubles(),
+            troubles=self.present_troubles(),
             now_ns=time.time_ns(),
         )
 
-    def _troubles(self) -> dict[str, str]:
+    def present_troubles(self) -> dict[str, str]:
+        """Return what does not work here, the state of each of our partitions included."""
         states = {f"state of partition {each.partition}": each.checkpoint.trouble for each in self.owned()}
         return self.life.troubles | {part: words for part, words in states.items() if words}
 
@@ -158,7 +160,7 @@ class Site:
             self._places.state / "log" / "0",
             settings.log,
             channel.durable_to,
-            lambda words: self._trouble("log", words),
+            partial(self.life.trouble, "log"),
         )
         log = await self._log()
         memory = SourceMemory(self._shared, log, await self._state("api"))
@@ -193,12 +195,6 @@ class Site:
     async def _handle(self, do: str, with_: Any) -> Any:
         return await self._commands.handle(do, with_)
 
-    def _trouble(self, part: str, words: str | None) -> None:
-        if words is None:
-            self.life.troubles.pop(part, None)
-        else:
-            self.life.trouble(part, words)
-
     async def _status(self, _who: Who) -> dict[str, Any]:
         """Return what is going on, as far as this process knows."""
         parts = self.owned()
@@ -217,7 +213,7 @@ class Site:
             "triggers": len(triggers),
             "paused": sum(trigger.paused for trigger in triggers),
             "storages": [{"name": s.name, "folder": s.folder} for s in self._settings.storages],
-            "troubles": self._neighbours.troubles() | self._troubles() | await self._probe.troubles(),
+            "troubles": self._neighbours.troubles() | self.present_troubles() | await self._probe.troubles(),
         }
 
     async def _stop(self, _who: Who) -> dict[str, Any]:
